@@ -1,0 +1,1 @@
+"""meshtrail: the flight recorder for service meshes."""
