@@ -1,0 +1,29 @@
+"""Durable staging between what received a frame and the sealer: append, group commit, read on.
+
+In: frames, as bytes with a row of facts; the journal never looks inside. Out: the same frames, in
+order, exactly once for each position. One writer for each directory, any number of readers, no
+acknowledgement between them but the removal of files. Specified in docs/formats/journal.md.
+``collect`` and whatever else has something to record writes one; ``log`` reads them all.
+"""
+
+from meshtrail.journal.frame import ROW_DTYPE, Frame, Framing, blob_frame
+from meshtrail.journal.group_commit import GroupCommit, StallListener
+from meshtrail.journal.header import OpenStream
+from meshtrail.journal.options import JournalOptions
+from meshtrail.journal.reader import JournalReader, JournalSlice, ReadPosition
+from meshtrail.journal.writer import JournalWriter
+
+__all__ = [
+    "ROW_DTYPE",
+    "Frame",
+    "Framing",
+    "GroupCommit",
+    "JournalOptions",
+    "JournalReader",
+    "JournalSlice",
+    "JournalWriter",
+    "OpenStream",
+    "ReadPosition",
+    "StallListener",
+    "blob_frame",
+]

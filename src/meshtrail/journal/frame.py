@@ -1,0 +1,106 @@
+"""A frame as the journal stages it, and the row of 40 bytes that stands for it in a batch.
+
+Specified in docs/formats/journal.md. The journal never looks inside a frame.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from meshtrail.model.entry import EntryFlags, EntryType, PayloadFormat
+
+if TYPE_CHECKING:
+    from meshtrail.units import UnixNanos
+
+
+class Framing(IntEnum):
+    """How the bytes of a frame become entries."""
+
+    WHOLE = 0
+    """The frame is the payload of one entry."""
+    ALS = 1
+    """The frame is a ``StreamAccessLogsMessage``; each of its log entries is a payload."""
+    BLOB = 2
+    """The frame becomes no entry: it is kept under its SHA-256."""
+
+
+ROW_DTYPE = np.dtype(
+    [
+        ("received_ns", ">i8"),
+        ("stream", ">i8"),
+        ("first_seq", ">i8"),
+        ("records_count", ">u4"),
+        ("frame_bytes", ">u4"),
+        ("entry_type", "u1"),
+        ("framing", "u1"),
+        ("payload_format", ">u2"),
+        ("flags", ">u2"),
+        ("reserved", ">u2"),
+    ]
+)
+"""A row as a numpy record, byte for byte."""
+
+ROW_BYTES = ROW_DTYPE.itemsize
+
+_ROW = struct.Struct(">qqqIIBBHHH")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """The exact bytes of one message, with what was known when it arrived.
+
+    Attributes:
+        data: the bytes.
+        received_ns: on the writer's clock.
+        stream: 1 to 2^63-1; 0 for a blob, which belongs to no stream.
+        first_seq: ``seq`` of the first entry that the frame becomes.
+        records_count: how many entries it becomes.
+        entry_type: of all of them.
+        framing: how they are cut out of ``data``.
+        payload_format: of all of them.
+        flags: of all of them.
+    """
+
+    data: bytes
+    received_ns: UnixNanos
+    stream: int
+    first_seq: int
+    records_count: int
+    entry_type: EntryType
+    framing: Framing
+    payload_format: PayloadFormat
+    flags: EntryFlags = EntryFlags(0)
+
+    def encode_row(self) -> bytes:
+        """The row of this frame."""
+        return _ROW.pack(
+            self.received_ns,
+            self.stream,
+            self.first_seq,
+            self.records_count,
+            len(self.data),
+            self.entry_type,
+            self.framing,
+            self.payload_format,
+            self.flags,
+            0,
+        )
+
+
+def blob_frame(data: bytes, *, received_ns: UnixNanos) -> Frame:
+    """A frame that becomes the blob named by its SHA-256, and no entry."""
+    return Frame(
+        data=data,
+        received_ns=received_ns,
+        stream=0,
+        first_seq=0,
+        records_count=0,
+        entry_type=EntryType.RECORD,
+        framing=Framing.BLOB,
+        payload_format=PayloadFormat.ALS_FRAME,
+    )

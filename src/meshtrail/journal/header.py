@@ -1,0 +1,155 @@
+"""The header of a journal file.
+
+Specified in docs/formats/journal.md.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from meshtrail.errors import InputError
+from meshtrail.units import UnixNanos
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FILE_MAGIC = b"MTJOURN1"
+
+_LENGTHS = struct.Struct(">II")
+_JSON_START = len(FILE_MAGIC) + _LENGTHS.size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenStream:
+    """A stream that was opened and not closed, as far as the journal holds it.
+
+    Attributes:
+        next_seq: ``seq`` of its next entry.
+        frames_count: frames of records.
+        records_count: records in them.
+    """
+
+    next_seq: int
+    frames_count: int
+    records_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreviousFile:
+    """The file before, and its final length."""
+
+    file_number: int
+    file_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileHeader:
+    """What the head of a journal file says.
+
+    Attributes:
+        writer: name of the journal.
+        file_number: the file's own number.
+        created_ns: on the writer's wall clock.
+        previous: None when the journal was started anew.
+        open_streams: by stream, as of the end of the file before.
+    """
+
+    writer: str
+    file_number: int
+    created_ns: UnixNanos
+    previous: PreviousFile | None
+    open_streams: Mapping[int, OpenStream]
+
+    def encode(self) -> bytes:
+        """The header's bytes."""
+        before = self.previous
+        previous = before and {"bytes": before.file_bytes, "file": before.file_number}
+        text = json.dumps(
+            {
+                "created_ns": self.created_ns,
+                "file": self.file_number,
+                "open_streams": [
+                    [stream, state.next_seq, state.frames_count, state.records_count]
+                    for stream, state in sorted(self.open_streams.items())
+                ],
+                "previous": previous,
+                "writer": self.writer,
+            },
+            sort_keys=True,
+            separators=(",", ":"),
+        ).encode()
+        return FILE_MAGIC + _LENGTHS.pack(len(text), zlib.crc32(text)) + text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadHeader:
+    """A header as it was read.
+
+    Attributes:
+        header: what it says.
+        header_bytes: its length; the first batch stands behind it.
+        seed: CRC-32 of all its bytes, with which the CRC of each batch of the file begins.
+    """
+
+    header: FileHeader
+    header_bytes: int
+    seed: int
+
+
+def header_seed(encoded: bytes) -> int:
+    """The CRC-32 of a header, with which the CRC of each batch of its file begins."""
+    return zlib.crc32(encoded)
+
+
+def header_bytes_declared(beginning: bytes) -> int | None:
+    """How long the header at the beginning of a file says it is; None when there is none."""
+    if len(beginning) < _JSON_START or not beginning.startswith(FILE_MAGIC):
+        return None
+    length, _ = _LENGTHS.unpack_from(beginning, len(FILE_MAGIC))
+    return _JSON_START + int(length)
+
+
+def decode_header(beginning: bytes) -> ReadHeader:
+    """Read the header at the beginning of a file.
+
+    Raises:
+        InputError: it is short, fails its CRC or is not what ``FileHeader.encode`` writes.
+    """
+    length = header_bytes_declared(beginning)
+    if length is None or len(beginning) < length:
+        raise InputError(f"not a journal file header: {beginning[:16].hex()}")
+    encoded = beginning[:length]
+    _, crc = _LENGTHS.unpack_from(encoded, len(FILE_MAGIC))
+    if zlib.crc32(encoded[_JSON_START:]) != crc:
+        raise InputError(f"journal file header fails its CRC {crc:08x}", crc=crc)
+    try:
+        header = _parse_json(encoded[_JSON_START:])
+        is_canonical = header.encode() == encoded
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"journal file header without what it must say: {error!r}") from error
+    if not is_canonical:
+        raise InputError("journal file header is not in its canonical form")
+    return ReadHeader(header=header, header_bytes=length, seed=header_seed(encoded))
+
+
+def _parse_json(text: bytes) -> FileHeader:
+    fields = json.loads(text)
+    previous = fields["previous"]
+    return FileHeader(
+        writer=fields["writer"],
+        file_number=fields["file"],
+        created_ns=UnixNanos(fields["created_ns"]),
+        previous=None
+        if previous is None
+        else PreviousFile(file_number=previous["file"], file_bytes=previous["bytes"]),
+        open_streams={
+            stream: OpenStream(
+                next_seq=next_seq, frames_count=frames_count, records_count=records_count
+            )
+            for stream, next_seq, frames_count, records_count in fields["open_streams"]
+        },
+    )

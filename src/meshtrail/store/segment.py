@@ -1,0 +1,115 @@
+"""Segments: Parquet files of consecutive entries with their events.
+
+Written so that other engines read them as they are and look ids up without scanning: row groups
+of 16,384 with a page index, v1 data pages, signed integers, Parquet field ids, statistics, and
+Bloom filters sized to the row group.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from meshtrail.model.event import BLOOM_COLUMNS, EVENT_SCHEMA, SEGMENT_SCHEMA
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from meshtrail.store.durable import DurableWriter
+
+ROW_GROUP_ROWS: Final = 16_384
+"""Reading one entry takes 3 ms at this size, 12 ms at four times it."""
+
+_COMPRESSION_LEVEL: Final = 1
+_PLAIN_COLUMNS: Final = frozenset(
+    {
+        "entry",
+        "log_index",
+        "seq",
+        "time",
+        "end_time",
+        "duration",
+        "request_duration",
+        "response_start_duration",
+        "src_port",
+        "envoy_upstream_local_port",
+        "url_path",
+        "url_query",
+        "trace_id",
+        "span_id",
+        "request_id",
+        "request_id_text",
+    }
+)
+"""Columns in which nearly every value differs: a dictionary there costs 1.7 bytes a row and twice the time."""
+
+_FALSE_POSITIVES: Final = 0.01
+
+
+def write_segment(sink: DurableWriter, batches: Iterable[pa.Table], rows_count: int) -> None:
+    """Write tables of ``SEGMENT_SCHEMA``, in order, as one Parquet file.
+
+    Args:
+        sink: where the bytes go; the caller commits it.
+        batches: the rows, in tables of any length; held a row group at a time.
+        rows_count: rows in all, for the size of the Bloom filters.
+    """
+    writer = pq.ParquetWriter(
+        sink, SEGMENT_SCHEMA, **_writer_options(min(rows_count, ROW_GROUP_ROWS))
+    )
+    with writer:
+        for group in _row_groups(batches):
+            writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
+
+
+def read_segment(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """Read a segment, or some of its columns."""
+    return pq.read_table(path, columns=columns, partitioning=None, memory_map=False)
+
+
+def iterate_segment(
+    path: Path, columns: list[str] | None = None, *, rows_max: int = ROW_GROUP_ROWS
+) -> Iterator[pa.Table]:
+    """Read a segment a piece at a time, so that memory stays bounded."""
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=rows_max, columns=columns, use_threads=False):
+            yield pa.Table.from_batches([batch])
+
+
+def _row_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Cut and join tables so that each has ``ROW_GROUP_ROWS`` rows, the last one fewer."""
+    waiting: list[pa.Table] = []
+    rows = 0
+    for table in tables:
+        waiting.append(table)
+        rows += table.num_rows
+        if rows < ROW_GROUP_ROWS:
+            continue
+        joined = pa.concat_tables(waiting)
+        whole = rows - rows % ROW_GROUP_ROWS
+        for start in range(0, whole, ROW_GROUP_ROWS):
+            yield joined.slice(start, ROW_GROUP_ROWS)
+        waiting = [joined.slice(whole)]
+        rows -= whole
+    if rows:
+        yield pa.concat_tables(waiting)
+
+
+def _writer_options(group_rows: int) -> dict[str, Any]:
+    dictionary = [name for name in SEGMENT_SCHEMA.names if name not in _PLAIN_COLUMNS]
+    return {
+        "version": "2.6",
+        "data_page_version": "1.0",
+        "compression": "zstd",
+        "compression_level": _COMPRESSION_LEVEL,
+        "use_dictionary": dictionary,
+        "write_statistics": EVENT_SCHEMA.names,
+        "write_page_index": True,
+        "store_schema": False,
+        "bloom_filter_options": {
+            name: {"ndv": max(group_rows, 1), "fpp": _FALSE_POSITIVES} for name in BLOOM_COLUMNS
+        },
+    }

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+
+import pytest
+
+from meshtrail.errors import InputError
+from meshtrail.journal.header import FileHeader, OpenStream, PreviousFile, decode_header
+from meshtrail.units import UnixNanos
+
+FIRST = FileHeader(
+    writer="collect",
+    file_number=1_700_000_000,
+    created_ns=UnixNanos(1_700_000_000_123_456_789),
+    previous=None,
+    open_streams={},
+)
+LATER = FileHeader(
+    writer="collect",
+    file_number=8,
+    created_ns=UnixNanos(5),
+    previous=PreviousFile(file_number=7, file_bytes=4_096),
+    open_streams={
+        9: OpenStream(next_seq=3, frames_count=1, records_count=2),
+        4: OpenStream(next_seq=1, frames_count=0, records_count=0),
+    },
+)
+
+
+def with_json(text: bytes) -> bytes:
+    return b"MTJOURN1" + struct.pack(">II", len(text), zlib.crc32(text)) + text
+
+
+def test_header_has_the_bytes_that_the_format_says() -> None:
+    assert LATER.encode() == with_json(
+        b'{"created_ns":5,"file":8,"open_streams":[[4,1,0,0],[9,3,1,2]],'
+        b'"previous":{"bytes":4096,"file":7},"writer":"collect"}'
+    )
+
+
+@pytest.mark.parametrize("header", [FIRST, LATER])
+def test_header_reads_back_with_its_length_and_seed(header: FileHeader) -> None:
+    encoded = header.encode()
+    read = decode_header(encoded + b"MTJB and what follows")
+    assert read.header == header
+    assert read.header_bytes == len(encoded)
+    assert read.seed == zlib.crc32(encoded)
+
+
+def test_header_is_refused_when_any_byte_of_it_flips_or_is_missing() -> None:
+    encoded = LATER.encode()
+    for index in range(len(encoded)):
+        flipped = bytearray(encoded)
+        flipped[index] ^= 0x21
+        with pytest.raises(InputError):
+            decode_header(bytes(flipped))
+        with pytest.raises(InputError):
+            decode_header(encoded[:index])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"[]",
+        b"{",
+        b"{}",
+        json.dumps({"created_ns": 1, "file": 2}).encode(),
+        LATER.encode()[16:].replace(b'"file":8', b'"file": 8'),
+        LATER.encode()[16:].replace(b"[4,1,0,0]", b"[4,1,0]"),
+        LATER.encode()[16:].replace(b'"previous":{', b'"previous":{"more":1,'),
+        FIRST.encode()[16:].replace(b"null", b"{}"),
+    ],
+)
+def test_header_with_a_good_crc_and_another_form_is_refused(text: bytes) -> None:
+    with pytest.raises(InputError):
+        decode_header(with_json(text))
