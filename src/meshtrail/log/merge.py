@@ -1,0 +1,216 @@
+"""Merging segments in tiers, so that there are never more than about 200 live files at any rate.
+
+A merge reads live files, checks each against the digest that the manifest names (an edited file
+must not come back under a new signature), and writes one pair in their place. It runs beside the
+ticks; the sealer commits its result with a later manifest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from dataclasses import dataclass
+from itertools import accumulate, takewhile
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from meshtrail.errors import DigestError, MissingFileError
+from meshtrail.store.durable import DurableWriter, sync_directory, write_file
+from meshtrail.store.layout import segment_file, tiles_file
+from meshtrail.store.manifest import CommittedFile
+from meshtrail.store.segment import ROW_GROUP_ROWS, write_segment
+from meshtrail.store.tiles import merge_tiles
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from meshtrail.store.durable import Disk
+    from meshtrail.store.layout import Layout, RangeFile
+
+TIERS: Final = (1 << 20, 1 << 16, 1 << 12)
+"""Entries a merged segment has at least, largest first."""
+
+SEGMENTS_MAX: Final = {1 << 12: 48, 1 << 16: 64, 1 << 20: 96}
+"""Neighbouring segments smaller than a tier before they are merged though they do not fill it.
+
+The numbers rise, so that many small segments between a few larger ones are merged among themselves
+first, and the larger ones are not rewritten for their sake.
+"""
+
+_NICE: Final = 10
+"""Lower priority of the merging thread: ticks and senders come first."""
+
+
+def plan_merge(sizes: Sequence[int]) -> tuple[int, int] | None:
+    """Which adjacent segments to merge next.
+
+    Args:
+        sizes: entries of each live segment, oldest first.
+
+    Returns:
+        Half-open positions of at least two segments; None when there is nothing to do.
+    """
+    for tier in TIERS:
+        for start, end in _runs_below(tier, sizes):
+            for at, entries in enumerate(accumulate(sizes[start:end]), start):
+                if entries >= tier:
+                    return start, at + 1
+    for tier in reversed(TIERS):
+        for start, end in _runs_below(tier, sizes):
+            if end - start >= SEGMENTS_MAX[tier]:
+                return start, end
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What a merge made, durable but named by no manifest yet."""
+
+    files: tuple[CommittedFile, ...]
+    dropped: tuple[RangeFile, ...]
+
+
+def merge_files(
+    disk: Disk,
+    layout: Layout,
+    live: Mapping[RangeFile, CommittedFile],
+    ranges: Sequence[RangeFile],
+    *,
+    is_stopping: Callable[[], bool] = lambda: False,
+) -> Merged | None:
+    """Write one segment and one tiles file in place of several.
+
+    Args:
+        disk: the primitive calls.
+        layout: the data directory.
+        live: the committed files.
+        ranges: adjacent segments, in order.
+        is_stopping: asked between row groups.
+
+    Returns:
+        The new pair; None when it was to stop.
+
+    Raises:
+        MissingFileError, DigestError: a live file is gone or was changed.
+        DurabilityError: the disk refuses.
+
+    Cost: memory for the largest source file and two row groups.
+    """
+    start, end = ranges[0].start, ranges[-1].end
+    named = segment_file(start, end)
+    with DurableWriter(disk, layout.root / named.path) as writer:
+        tables = _read_tables(layout, live, ranges)
+        write_segment(writer, takewhile(lambda _: not is_stopping(), tables), end - start)
+        if is_stopping():
+            return None
+        segment = CommittedFile(named, *writer.commit())
+    sources = [tiles_file(part.start, part.end) for part in ranges]
+    parts = [(source, _read_checked(layout, live[source])) for source in sources]
+    joined = tiles_file(start, end)
+    tiles = CommittedFile(joined, *write_file(disk, layout.root / joined.path, merge_tiles(parts)))
+    sync_directory(disk, layout.segments)
+    sync_directory(disk, layout.tiles)
+    return Merged((segment, tiles), (*ranges, *sources))
+
+
+class MergeThread:
+    """Runs one merge at a time beside the ticks. Owned by the sealer's thread."""
+
+    def __init__(self, disk: Disk, layout: Layout) -> None:
+        self._disk = disk
+        self._layout = layout
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._merged: Merged | None = None
+        self._error: BaseException | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a merge was started and its result not taken yet."""
+        return self._thread is not None
+
+    def start(self, live: Mapping[RangeFile, CommittedFile], ranges: Sequence[RangeFile]) -> None:
+        """Begin to merge adjacent segments."""
+        copy = dict(live)
+        self._thread = threading.Thread(
+            target=self._run, args=(copy, list(ranges)), name="merge", daemon=True
+        )
+        self._thread.start()
+
+    def take(self, *, is_waiting: bool = False) -> Merged | None:
+        """The result of a merge that has ended; None while it runs or when none does.
+
+        Raises:
+            Whatever ended the merge: the sealer stops, and the normal start recovers.
+        """
+        if self._thread is None or (self._thread.is_alive() and not is_waiting):
+            return None
+        self._thread.join()
+        self._thread = None
+        merged, error = self._merged, self._error
+        self._merged = self._error = None
+        if error is not None:
+            raise error
+        return merged
+
+    def stop(self) -> None:
+        """End a running merge without its result.
+
+        It must not write on when the next sealer has begun: that one merges the same segments,
+        under the same name.
+        """
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def _run(self, live: Mapping[RangeFile, CommittedFile], ranges: Sequence[RangeFile]) -> None:
+        try:
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+            self._merged = merge_files(
+                self._disk, self._layout, live, ranges, is_stopping=self._stopping.is_set
+            )
+        except BaseException as error:  # noqa: BLE001 - handed over and raised by take
+            self._error = error
+
+
+def _runs_below(tier: int, sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Where neighbouring segments are all smaller than a tier: half-open positions."""
+    start = 0
+    for at, size in enumerate([*sizes, tier]):
+        if size >= tier:
+            if at > start:
+                yield start, at
+            start = at + 1
+
+
+def _read_tables(
+    layout: Layout, live: Mapping[RangeFile, CommittedFile], ranges: Sequence[RangeFile]
+) -> Iterator[pa.Table]:
+    for named in ranges:
+        data = _read_checked(layout, live[named])
+        with pq.ParquetFile(pa.BufferReader(data)) as file:
+            for batch in file.iter_batches(batch_size=ROW_GROUP_ROWS, use_threads=False):
+                yield pa.Table.from_batches([batch])
+
+
+def _read_checked(layout: Layout, committed: CommittedFile) -> bytes:
+    """The bytes of a live file, which are what the manifest names."""
+    path = committed.named.path
+    try:
+        data = (layout.root / path).read_bytes()
+    except FileNotFoundError as error:
+        raise MissingFileError(f"{path} is gone", path=path) from error
+    got = hashlib.sha256(data).digest()
+    if got != committed.sha256:
+        raise DigestError(
+            f"{path} has SHA-256 {got.hex()[:16]}, "
+            f"the manifest names {committed.sha256.hex()[:16]}",
+            path=path,
+            want=committed.sha256,
+            got=got,
+        )
+    return data

@@ -1,0 +1,179 @@
+"""Column operations that decoders share: read nested columns, look keys up, decode ids.
+
+All work on whole columns; a Python loop runs only over distinct values.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy.typing as npt
+
+_NANOS: Final = 1_000_000_000
+_SECONDS_MAX: Final = 9_223_372_035
+"""Above this, seconds do not fit into signed 64-bit nanoseconds."""
+
+_NO_DIGIT: Final = 255
+_HEX: Final = np.full(256, _NO_DIGIT, dtype=np.uint8)
+_HEX[np.frombuffer(b"0123456789abcdef", dtype=np.uint8)] = np.arange(16, dtype=np.uint8)
+
+
+def field(batch: pa.RecordBatch, *path: str) -> pa.Array:
+    """A nested column; null where any message on the way is absent."""
+    column = batch.column(path[0])
+    return pc.struct_field(column, list(path[1:])) if len(path) > 1 else column
+
+
+def text(batch: pa.RecordBatch, *path: str) -> pa.Array:
+    """A nested string column, null where it is empty: proto3 cannot tell empty from absent."""
+    column = field(batch, *path)
+    return pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
+
+
+def integer(
+    batch: pa.RecordBatch, *path: str, to: pa.DataType, zero_is_null: bool = False
+) -> pa.Array:
+    """A nested integer column as a signed type; null where it does not fit."""
+    column = field(batch, *path)
+    limit = 2**31 - 1 if pa.types.is_int32(to) else 2**63 - 1
+    if pa.types.is_uint64(column.type) or pa.types.is_uint32(column.type):
+        too_large = pc.greater(column, pa.scalar(limit, column.type))
+        column = pc.if_else(too_large, pa.scalar(None, column.type), column)
+    if zero_is_null:
+        column = pc.if_else(pc.equal(column, 0), pa.scalar(None, column.type), column)
+    return column.cast(to)
+
+
+def period_ns(batch: pa.RecordBatch, *path: str) -> tuple[pa.Array, pa.Array]:
+    """A Timestamp or Duration in nanoseconds.
+
+    Returns:
+        int64[n], null where absent or impossible (nanos outside 0 to 999,999,999, or seconds that
+        do not fit into 64 bits of nanoseconds); bool[n], true where it was impossible.
+    """
+    seconds = field(batch, *path, "seconds")
+    nanos = field(batch, *path, "nanos")
+    possible = pc.and_(
+        pc.and_(pc.less_equal(seconds, _SECONDS_MAX), pc.greater_equal(seconds, -_SECONDS_MAX)),
+        pc.and_(pc.greater_equal(nanos, 0), pc.less(nanos, _NANOS)),
+    )
+    seconds = pc.if_else(possible, seconds, pa.scalar(None, pa.int64()))
+    value = pc.add(pc.multiply(seconds, _NANOS), nanos.cast(pa.int64()))
+    return value, pc.fill_null(pc.invert(possible), fill_value=False)
+
+
+def map_distinct(
+    column: pa.Array, derive: Callable[[Any], Sequence[Any]], types: Sequence[pa.DataType]
+) -> list[pa.Array]:
+    """Derive columns from a column by looking at each distinct value once.
+
+    Args:
+        column: string[n] or binary[n] with few distinct values.
+        derive: one value -> one value for each of ``types``.
+        types: types of the derived columns.
+
+    Returns:
+        One column for each type, row for row; null where ``column`` is.
+    """
+    encoded = pc.dictionary_encode(column)
+    rows = [derive(value) for value in encoded.dictionary.to_pylist()]
+    columns = zip(*rows, strict=True) if rows else [()] * len(types)
+    return [
+        pa.array(values, kind).take(encoded.indices)
+        for values, kind in zip(columns, types, strict=True)
+    ]
+
+
+class Entries:
+    """The entries of a repeated key/value message, flattened, each with its row of the batch."""
+
+    def __init__(self, lists: pa.Array, rows: npt.NDArray[np.int64] | None = None) -> None:
+        """Flatten a list column.
+
+        Args:
+            lists: list<struct<key: string, …>>[n].
+            rows: the row of the batch that each list belongs to; its own position by default.
+        """
+        parents = np.asarray(pc.list_parent_indices(lists), dtype=np.int64)
+        self.rows = parents if rows is None else rows[parents]
+        self.flat = pc.list_flatten(lists)
+
+    def field(self, *path: str) -> pa.Array:
+        """A field of all entries, flat."""
+        return pc.struct_field(self.flat, list(path))
+
+    def where(self, mask: pa.Array) -> npt.NDArray[np.int64]:
+        """Positions of the flat entries where ``mask`` is true."""
+        return np.flatnonzero(np.asarray(pc.fill_null(mask, fill_value=False)))
+
+
+def spread(
+    values: pa.Array, rows: npt.NDArray[np.int64], positions: npt.NDArray[np.int64], rows_count: int
+) -> pa.Array:
+    """Put flat values back to their rows; of several for one row the last counts.
+
+    Args:
+        values: flat values.
+        rows: the row of each flat value.
+        positions: which flat values to take, ascending.
+        rows_count: rows of the batch.
+
+    Returns:
+        values.type[rows_count]; null where no value belongs to the row.
+    """
+    chosen = np.full(rows_count, -1, dtype=np.int64)
+    chosen[rows[positions]] = positions
+    return values.take(pa.array(chosen, mask=chosen < 0))
+
+
+def decode_hex(column: pa.Array, template: str) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
+    """Decode strings of one exact shape, such as UUIDs, to fixed-size bytes.
+
+    Args:
+        column: string[n].
+        template: ``x`` for each lower-case hex digit, every other character for itself.
+
+    Returns:
+        binary(k)[n], null where the string has another shape; bool[n], true where it has this one.
+    """
+    length = len(template)
+    digits = np.array([character == "x" for character in template])
+    literal = np.frombuffer(template.encode("ascii"), dtype=np.uint8)
+    width = int(digits.sum()) // 2
+    fits = np.asarray(pc.fill_null(pc.equal(pc.binary_length(column), length), fill_value=False))
+    rows = np.flatnonzero(fits)
+    shaped = np.zeros(len(column), dtype=np.bool_)
+    out = np.zeros((len(column), width), dtype=np.uint8)
+    if len(rows):
+        chosen = column.take(pa.array(rows))
+        data = np.frombuffer(chosen.buffers()[2], dtype=np.uint8)
+        start = chosen.offset * length
+        cells = data[start : start + len(rows) * length].reshape(len(rows), length)
+        nibbles = _HEX[cells[:, digits]]
+        good = (nibbles != _NO_DIGIT).all(axis=1) & (cells[:, ~digits] == literal[~digits]).all(
+            axis=1
+        )
+        out[rows] = (nibbles[:, 0::2] << 4) | nibbles[:, 1::2]
+        shaped[rows[good]] = True
+    return fixed_binary(out, valid=shaped), shaped
+
+
+def fixed_binary(cells: npt.NDArray[np.uint8], *, valid: npt.NDArray[np.bool_]) -> pa.Array:
+    """A fixed-size binary column from uint8[n, k]; null where not ``valid``."""
+    rows_count, width = cells.shape
+    validity = pa.py_buffer(np.packbits(valid, bitorder="little").tobytes())
+    values = pa.py_buffer(np.ascontiguousarray(cells).tobytes())
+    return pa.Array.from_buffers(pa.binary(width), rows_count, [validity, values])
+
+
+def mask_null(column: pa.Array, keep: pa.Array | npt.NDArray[np.bool_]) -> pa.Array:
+    """The column with null where ``keep`` is not true."""
+    mask = pa.array(keep) if isinstance(keep, np.ndarray) else keep
+    return pc.if_else(mask, column, pa.scalar(None, column.type))

@@ -1,0 +1,262 @@
+"""Entries to events: exactly one row for each entry, always derivable again.
+
+Entries are sorted by what their payload is, each kind is decoded as whole columns, and the rows are
+put back in the order of the log. Nothing here can fail because of what an entry holds: what cannot
+be decoded becomes a row that says why.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from meshtrail.errors import EntryFormatError
+from meshtrail.model.entry import (
+    ENTRY_BYTES_MAX,
+    HEADER_BYTES,
+    HEADER_DTYPE,
+    EntryFlags,
+    EntryType,
+    PayloadFormat,
+    decode_prefix,
+)
+from meshtrail.model.event import EVENT_SCHEMA, MAPPER_VERSION, Kind
+from meshtrail.sources.als_decode import http_decoder, tcp_decoder
+from meshtrail.sources.als_events import EventColumns, map_http, map_tcp
+from meshtrail.sources.streams import (
+    REPORTER_COLUMNS,
+    Reporters,
+    StreamFacts,
+    Streams,
+    parse_stream_opened,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy.typing as npt
+
+    from meshtrail.units import LeafIndex
+
+    Headers: TypeAlias = npt.NDArray[np.void]
+    Rows: TypeAlias = npt.NDArray[np.int64]
+    ReadBlob: TypeAlias = Callable[[bytes], bytes]
+
+_S: Final = pa.string()
+_SALT_BYTES: Final = 16
+_OWN_KINDS: Final = {
+    EntryType.STREAM_OPENED: Kind.STREAM_OPENED,
+    EntryType.STREAM_CLOSED: Kind.STREAM_CLOSED,
+    EntryType.CLOCK: Kind.CLOCK,
+    EntryType.COUNTER: Kind.COUNTER,
+    EntryType.GAP: Kind.GAP,
+}
+_ALS: Final = {
+    PayloadFormat.ALS_HTTP: (http_decoder, map_http),
+    PayloadFormat.ALS_TCP: (tcp_decoder, map_tcp),
+}
+_FORMAT_NAMES: Final = {int(code): code.name.lower().replace("_", "-") for code in PayloadFormat}
+_ALS_CODES: Final = [int(code) for code in PayloadFormat if code.name.startswith("ALS")]
+
+
+def derive_events(
+    entries: pa.Array,
+    *,
+    log: str,
+    start: LeafIndex,
+    streams: Streams,
+    read_blob: ReadBlob,
+) -> pa.Table:
+    """The events of consecutive entries.
+
+    Args:
+        entries: binary[n], whole entries in the order of the log.
+        log: origin of the log.
+        start: leaf index of the first.
+        streams: the streams open before the first entry; brought up to date with those in here.
+        read_blob: SHA-256 -> the whole record of an entry with the prefix flag.
+
+    Returns:
+        ``EVENT_SCHEMA``, one row for each entry, order kept.
+
+    Raises:
+        EntryFormatError: bytes that are not entries, which the sealer never writes.
+        MissingFileError: a blob is gone; from ``read_blob``.
+
+    Cost: about 10 µs for each entry. A Python loop only over distinct values, meshtrail's own
+    entries, and to ask upb for its verdict on each record.
+    """
+    headers = read_headers(entries)
+    reporters = _follow_streams(entries, headers, streams)
+    parts, order = [], []
+    for rows, part in _derive_parts(entries, headers, reporters, read_blob):
+        parts.append(_event_table(part, headers[rows], rows + start, reporters.select(rows), log))
+        order.append(rows)
+    if len(parts) == 1:
+        return parts[0]
+    table = pa.concat_tables(parts) if parts else EVENT_SCHEMA.empty_table()
+    return table.take(pa.array(np.argsort(np.concatenate(order)))) if order else table
+
+
+def read_headers(entries: pa.Array) -> Headers:
+    """The headers of entries.
+
+    Args:
+        entries: binary[n].
+
+    Returns:
+        ``HEADER_DTYPE``[n].
+
+    Raises:
+        EntryFormatError: an entry is shorter than a header.
+    """
+    if len(entries) and pc.min(pc.binary_length(entries)).as_py() < HEADER_BYTES:
+        raise EntryFormatError(f"an entry is shorter than its header of {HEADER_BYTES} bytes")
+    cut = pc.binary_slice(entries, 0, HEADER_BYTES)
+    data = cut.buffers()[2] if len(cut) else b""
+    return np.frombuffer(data or b"", dtype=HEADER_DTYPE, count=len(cut), offset=0)
+
+
+def _derive_parts(
+    entries: pa.Array, headers: Headers, reporters: Reporters, read_blob: ReadBlob
+) -> list[tuple[Rows, EventColumns]]:
+    """The event columns of each kind of payload, with the rows they belong to."""
+    parts = []
+    is_record = headers["entry_type"] == EntryType.RECORD
+    taken = np.zeros(len(headers), dtype=np.bool_)
+    for code, (decoder, map_records) in _ALS.items():
+        rows = np.flatnonzero(is_record & (headers["payload_format"] == code))
+        if len(rows):
+            taken[rows] = True
+            payloads = _payloads(entries, headers, rows, read_blob)
+            batch, bad = decoder().decode(payloads)
+            columns = map_records(batch, reporters.select(rows))
+            _mark_undecoded(columns, bad)
+            parts.append((rows, columns))
+    rows = np.flatnonzero(~taken)
+    if len(rows):
+        parts.append((rows, _other_columns(headers[rows])))
+    return parts
+
+
+def _payloads(entries: pa.Array, headers: Headers, rows: Rows, read_blob: ReadBlob) -> pa.Array:
+    """The records of entries: what stands behind header and salt, the whole where it is a blob."""
+    chosen = entries if len(rows) == len(entries) else entries.take(pa.array(rows))
+    flags = headers["flags"][rows]
+    payloads = pc.binary_slice(chosen, HEADER_BYTES, ENTRY_BYTES_MAX)
+    if not flags.any():
+        return payloads
+    whole = payloads.to_pylist()
+    for position in np.flatnonzero(flags):
+        payload = whole[position]
+        if flags[position] & EntryFlags.SALTED:
+            payload = payload[_SALT_BYTES:]
+        if flags[position] & EntryFlags.PREFIX:
+            payload = read_blob(decode_prefix(payload).sha256)
+        whole[position] = payload
+    return pa.array(whole, pa.binary())
+
+
+def _mark_undecoded(columns: EventColumns, bad: dict[int, str]) -> None:
+    """Make rows whose record did not decode say so, and nothing else."""
+    if not bad:
+        return
+    good = np.ones(columns.rows_count, dtype=np.bool_)
+    good[list(bad)] = False
+    keep = pa.array(good)
+    for name, column in columns.columns.items():
+        columns.columns[name] = pc.if_else(keep, column, pa.scalar(None, column.type))
+    columns.columns["kind"] = pc.fill_null(columns.columns["kind"], Kind.UNDECODED.value)
+    for reason in sorted(set(bad.values())):
+        here = np.zeros(columns.rows_count, dtype=np.bool_)
+        here[[row for row, why in bad.items() if why == reason]] = True
+        columns.problems[reason] = pa.array(here)
+
+
+def _other_columns(headers: Headers) -> EventColumns:
+    """Meshtrail's own entries, and whole frames: the header says all that a column holds."""
+    columns = EventColumns(len(headers))
+    kinds = np.full(len(headers), Kind.UNDECODED.value, dtype=object)
+    for entry_type, kind in _OWN_KINDS.items():
+        kinds[headers["entry_type"] == entry_type] = kind.value
+    columns.columns["kind"] = pa.array(kinds, _S)
+    whole = headers["payload_format"] == PayloadFormat.ALS_FRAME
+    columns.problems["a whole access log message, sealed as it came"] = pa.array(whole)
+    return columns
+
+
+def _event_table(
+    part: EventColumns, headers: Headers, index: Rows, reporters: Reporters, log: str
+) -> pa.Table:
+    """Add what header and stream say to the columns of one kind of payload."""
+    columns = dict(part.columns)
+    columns.update(reporters.columns())
+    count = part.rows_count
+    is_als = np.isin(headers["payload_format"], _ALS_CODES)
+    columns |= {
+        "log": _constant(log, count),
+        "log_index": pa.array(index),
+        "received_time": _native(headers["received_ns"]),
+        "stream": _native(headers["stream"]),
+        "seq": _native(headers["seq"]),
+        "source": pc.if_else(pa.array(is_als), "envoy-als", "meshtrail"),
+        "payload_format": _format_names(headers),
+        "mapper_version": pa.array(np.full(count, MAPPER_VERSION, dtype=np.int32)),
+        "decode_error": _reasons(part),
+    }
+    return pa.table(
+        [columns.get(field.name, pa.nulls(count, field.type)) for field in EVENT_SCHEMA],
+        schema=EVENT_SCHEMA,
+    )
+
+
+def _reasons(part: EventColumns) -> pa.Array:
+    """The problems of each row, joined; null where there are none."""
+    reasons = pa.nulls(part.rows_count, _S)
+    for reason, where in part.problems.items():
+        if pc.any(where).as_py():
+            longer = pc.binary_join_element_wise(reasons, reason, "; ")
+            reasons = pc.if_else(where, pc.fill_null(longer, reason), reasons)
+    return reasons
+
+
+def _follow_streams(entries: pa.Array, headers: Headers, streams: Streams) -> Reporters:
+    """The sender of each entry, as of that entry; ``streams`` is what is open after the last.
+
+    A stream id is never used twice, so all entries of a stream have the same sender.
+    """
+    distinct, rows = np.unique(headers["stream"], return_inverse=True)
+    for position in np.flatnonzero(headers["entry_type"] == EntryType.STREAM_OPENED):
+        payload = entries[int(position)].as_py()[HEADER_BYTES:]
+        streams.open(int(headers["stream"][position]), _facts(payload))
+    facts = [streams.get(int(stream)) for stream in distinct]
+    for position in np.flatnonzero(headers["entry_type"] == EntryType.STREAM_CLOSED):
+        streams.close(int(headers["stream"][position]))
+    return Reporters(facts, rows.astype(np.int64))
+
+
+def _facts(payload: bytes) -> StreamFacts:
+    try:
+        return parse_stream_opened(payload)
+    except ValueError:
+        return StreamFacts()
+
+
+def _format_names(headers: Headers) -> pa.Array:
+    codes, rows = np.unique(headers["payload_format"], return_inverse=True)
+    names = [_FORMAT_NAMES.get(int(code), f"{code}") for code in codes]
+    return pa.array(names, _S).take(pa.array(rows.astype(np.int64)))
+
+
+def _constant(value: str, count: int) -> pa.Array:
+    return pa.array([value], _S).take(pa.array(np.zeros(count, dtype=np.int64)))
+
+
+def _native(column: npt.NDArray[np.int64]) -> pa.Array:
+    return pa.array(column.astype(np.int64))
+
+
+__all__ = ["REPORTER_COLUMNS", "derive_events", "read_headers"]

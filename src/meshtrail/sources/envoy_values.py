@@ -1,0 +1,251 @@
+"""What single Envoy values mean: enums, flags, cipher suites, policies and denials.
+
+Plain functions of one distinct value, shared by the columnar mapper and its row-wise reference.
+
+Source: envoy.data.accesslog.v3; IANA TLS cipher suites; docs of Envoy's RBAC, ext_authz and
+JWT filters for the details strings.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache, lru_cache, wraps
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+
+from google.protobuf.message import DecodeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_Value = TypeVar("_Value", str | None, bytes | None)
+_Meaning = TypeVar("_Meaning")
+
+REQUEST_METHODS: Final = {
+    1: "GET",
+    2: "HEAD",
+    3: "POST",
+    4: "PUT",
+    5: "DELETE",
+    6: "CONNECT",
+    7: "OPTIONS",
+    8: "TRACE",
+    9: "PATCH",
+}
+PROTOCOL_VERSIONS: Final = {1: "1.0", 2: "1.1", 3: "2", 4: "3"}
+TLS_VERSIONS: Final = {1: "1.0", 2: "1.1", 3: "1.2", 4: "1.3"}
+ACCESS_LOG_TYPES: Final = (
+    None,
+    "TcpUpstreamConnected",
+    "TcpPeriodic",
+    "TcpConnectionEnd",
+    "DownstreamStart",
+    "DownstreamPeriodic",
+    "DownstreamEnd",
+    "UpstreamPoolReady",
+    "UpstreamPeriodic",
+    "UpstreamEnd",
+    "DownstreamTunnelSuccessfullyEstablished",
+    "UdpTunnelUpstreamConnected",
+    "UdpPeriodic",
+    "UdpSessionEnd",
+    "TcpConnectionStart",
+)
+CIPHER_SUITES: Final = {
+    0x002F: "TLS_RSA_WITH_AES_128_CBC_SHA",
+    0x0035: "TLS_RSA_WITH_AES_256_CBC_SHA",
+    0x009C: "TLS_RSA_WITH_AES_128_GCM_SHA256",
+    0x009D: "TLS_RSA_WITH_AES_256_GCM_SHA384",
+    0x1301: "TLS_AES_128_GCM_SHA256",
+    0x1302: "TLS_AES_256_GCM_SHA384",
+    0x1303: "TLS_CHACHA20_POLY1305_SHA256",
+    0xC009: "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA",
+    0xC00A: "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA",
+    0xC013: "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
+    0xC014: "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA",
+    0xC02B: "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+    0xC02C: "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+    0xC02F: "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+    0xC030: "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+    0xCCA8: "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+    0xCCA9: "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+}
+NO_CIPHER: Final = 0xFFFF
+"""What Envoy reports when no handshake got as far as a cipher suite."""
+
+RESPONSE_FLAGS: Final = {
+    "failed_local_healthcheck": "LH",
+    "no_healthy_upstream": "UH",
+    "upstream_request_timeout": "UT",
+    "local_reset": "LR",
+    "upstream_remote_reset": "UR",
+    "upstream_connection_failure": "UF",
+    "upstream_connection_termination": "UC",
+    "upstream_overflow": "UO",
+    "no_route_found": "NR",
+    "delay_injected": "DI",
+    "fault_injected": "FI",
+    "rate_limited": "RL",
+    "unauthorized_details": "UAEX",
+    "rate_limit_service_error": "RLSE",
+    "downstream_connection_termination": "DC",
+    "upstream_retry_limit_exceeded": "URX",
+    "stream_idle_timeout": "SI",
+    "invalid_envoy_request_headers": "IH",
+    "downstream_protocol_error": "DPE",
+    "upstream_max_stream_duration_reached": "UMSDR",
+    "response_from_cache_filter": "RFCF",
+    "no_filter_config_found": "NFCF",
+    "duration_timeout": "DT",
+    "upstream_protocol_error": "UPE",
+    "no_cluster_found": "NC",
+    "overload_manager": "OM",
+    "dns_resolution_failure": "DF",
+    "downstream_remote_reset": "DR",
+}
+
+_SPIFFE_ID: Final = re.compile(r"spiffe://([a-z0-9._-]{1,255})((?:/[A-Za-z0-9._-]+)+)", re.ASCII)
+_ISTIO_PATH: Final = re.compile(r"/ns/([^/]+)/sa/([^/]+)")
+_SPIFFE_ID_BYTES_MAX: Final = 2048
+_POLICY: Final = re.compile(r"ns\[([^\]]*)\]-policy\[([^\]]*)\]-rule\[([^\]]*)\]")
+_RBAC_DENIED: Final = re.compile(r"rbac_access_denied(?:_matched_policy\[(.*)\])?", re.DOTALL)
+_JWT_DENIED: Final = re.compile(r"jwt_authn_access_denied\{(.*)\}", re.DOTALL)
+
+
+REMEMBERED_MAX: Final = 16_384
+"""Distinct values whose meaning is remembered from batch to batch."""
+REMEMBERED_LENGTH_MAX: Final = 256
+"""Longer values are not remembered: a sender could fill the memory with them."""
+
+
+def _remember(
+    read: Callable[[_Value], _Meaning],
+) -> Callable[[_Value], _Meaning]:
+    """Remember what short values mean, at most 16 MiB for each function."""
+    remembered = lru_cache(maxsize=REMEMBERED_MAX)(read)
+
+    @wraps(read)
+    def ask(value: _Value) -> _Meaning:
+        is_short = value is None or len(value) <= REMEMBERED_LENGTH_MAX
+        return remembered(value) if is_short else read(value)
+
+    return ask
+
+
+class SpiffeParts(NamedTuple):
+    """A SPIFFE ID taken apart; all null for what is not one."""
+
+    trust_domain: str | None
+    namespace: str | None
+    service_account: str | None
+
+
+@_remember
+def split_spiffe_id(uri: str | None) -> SpiffeParts:
+    """Take a SPIFFE ID apart.
+
+    Source: SPIFFE-ID section 2; the path of Istio, Linkerd's SPIRE and ztunnel.
+    """
+    match = _SPIFFE_ID.fullmatch(uri) if uri and len(uri) <= _SPIFFE_ID_BYTES_MAX else None
+    if match is None or {".", ".."} & set(match[2].split("/")):
+        return SpiffeParts(None, None, None)
+    istio = _ISTIO_PATH.fullmatch(match[2])
+    return SpiffeParts(match[1], istio[1] if istio else None, istio[2] if istio else None)
+
+
+class PolicyParts(NamedTuple):
+    """A policy id taken apart."""
+
+    name: str | None
+    namespace: str | None
+    rule: str | None
+
+
+@_remember
+def split_policy_id(policy_id: str | None) -> PolicyParts:
+    """Take Istio's ``ns[…]-policy[…]-rule[…]`` apart; any other id is the name itself."""
+    match = _POLICY.fullmatch(policy_id) if policy_id else None
+    if match is None:
+        return PolicyParts(policy_id or None, None, None)
+    return PolicyParts(match[2], match[1], match[3])
+
+
+class Denial(NamedTuple):
+    """What a details string says about a refusal; all null when it says nothing."""
+
+    decision: str | None
+    policy_id: str | None
+    reason: str | None
+
+
+@_remember
+def read_denial(details: str | None) -> Denial:
+    """Read a refusal from response code details or connection termination details.
+
+    RBAC leaves no response flag behind, so these strings are where a denial shows. Policy
+    ``none`` is Envoy's word for no policy matched.
+    """
+    if not details:
+        return Denial(None, None, None)
+    rbac = _RBAC_DENIED.fullmatch(details)
+    if rbac:
+        policy = rbac[1] if rbac[1] and rbac[1] != "none" else None
+        return Denial("denied", policy, "rbac")
+    jwt = _JWT_DENIED.fullmatch(details)
+    if jwt:
+        return Denial("denied", None, f"jwt_authn: {jwt[1]}")
+    if details == "ext_authz_denied":
+        return Denial("denied", None, "ext_authz")
+    if details == "ext_authz_error":
+        return Denial("error", None, "ext_authz")
+    return Denial(None, None, None)
+
+
+def cipher_suite_name(code: int | None) -> str | None:
+    """The IANA name of a cipher suite; its number in hex where the table has none."""
+    if code is None or code == NO_CIPHER:
+        return None
+    return CIPHER_SUITES.get(code, f"0x{code:04X}")
+
+
+@cache
+def _flags_class() -> Any:  # noqa: ANN401 - generated classes have no types
+    from envoy.data.accesslog.v3 import accesslog_pb2  # noqa: PLC0415 - 0.2 s, only for decoding
+
+    return accesslog_pb2.ResponseFlags
+
+
+@_remember
+def response_flags(data: bytes | None) -> tuple[str | None, str | None]:
+    """Envoy's short codes of an encoded ``ResponseFlags``.
+
+    Returns:
+        The codes joined by commas, null when none is set; and why they could not be read.
+    """
+    if not data:
+        return None, None
+    try:
+        flags = _flags_class().FromString(data)
+    except DecodeError:
+        return None, "response_flags: not a protobuf message"
+    names = [field.name for field, _ in flags.ListFields()]
+    codes = [RESPONSE_FLAGS[name] for name in names if name in RESPONSE_FLAGS]
+    return ",".join(codes) or None, None
+
+
+def side_of(
+    *, upstream_cluster: str | None, has_peer_certificate: bool, has_downstream_tls: bool
+) -> str | None:
+    """Which end of the call reports, as far as the record tells.
+
+    Istio names its clusters; otherwise a verified caller's certificate makes the destination, and
+    an upstream without downstream TLS the source. A record that fits neither says nothing.
+    """
+    if upstream_cluster and upstream_cluster.startswith("inbound|"):
+        return "destination"
+    if upstream_cluster and upstream_cluster.startswith("outbound|"):
+        return "source"
+    if has_peer_certificate:
+        return "destination"
+    if upstream_cluster and not has_downstream_tls:
+        return "source"
+    return None

@@ -1,0 +1,188 @@
+"""Who speaks on a stream: what its stream-opened entry said, kept while the stream is open."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from meshtrail.model.event import Kind, Trust
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    import numpy.typing as npt
+
+_S: Final = pa.string()
+_MTLS: Final = "mtls"
+_CLAIM_LENGTH_MAX: Final = 1_024
+"""A claim stands in each row of its stream, so a long one would multiply; the entry has it all."""
+REPORTER_COLUMNS: Final = (
+    "reporter_id",
+    "reporter_cluster",
+    "reporter_spiffe_id",
+    "reporter_auth",
+    "reporter_log_name",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFacts:
+    """What is known of a sender. ``spiffe_id`` was authenticated, the rest is what it claims."""
+
+    node_id: str | None = None
+    node_cluster: str | None = None
+    spiffe_id: str | None = None
+    auth: str | None = None
+    log_name: str | None = None
+
+
+UNKNOWN_SENDER: Final = StreamFacts()
+
+
+def parse_stream_opened(payload: bytes) -> StreamFacts:
+    """The facts in a stream-opened payload.
+
+    Raises:
+        ValueError: it is not the JSON of docs/formats/entry.md.
+    """
+    try:
+        opened = json.loads(payload)
+    except RecursionError as error:
+        raise ValueError("stream-opened is nested too deeply") from error
+    if not isinstance(opened, dict):
+        raise ValueError("stream-opened is not a JSON object")  # noqa: TRY004 - one kind of error
+    claimed = _object(opened, "claimed")
+    authenticated = _object(opened, "authenticated")
+    return StreamFacts(
+        node_id=_claim(claimed, "node_id"),
+        node_cluster=_claim(claimed, "node_cluster"),
+        spiffe_id=_text(authenticated, "spiffe_id"),
+        auth=_text(opened, "auth"),
+        log_name=_claim(claimed, "log_name"),
+    )
+
+
+class Streams:
+    """The open streams at a point of the log. As many as the collector allows at once."""
+
+    def __init__(self, facts: dict[int, StreamFacts] | None = None) -> None:
+        self._facts = dict(facts or {})
+
+    def __len__(self) -> int:
+        return len(self._facts)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._facts)
+
+    def copy(self) -> Streams:
+        """An independent copy."""
+        return Streams(self._facts)
+
+    def open(self, stream: int, facts: StreamFacts) -> None:
+        """Note a stream that was opened."""
+        self._facts[stream] = facts
+
+    def close(self, stream: int) -> None:
+        """Forget a stream that was closed."""
+        self._facts.pop(stream, None)
+
+    def get(self, stream: int) -> StreamFacts:
+        """The facts of a stream; nothing known when it was never opened."""
+        return self._facts.get(stream, UNKNOWN_SENDER)
+
+
+def streams_from_events(events: pa.Table) -> Streams:
+    """The streams still open after some events.
+
+    Args:
+        events: rows of kind stream_opened and stream_closed, in the order of the log, with
+            ``kind``, ``stream`` and the reporter columns; other rows do not matter.
+    """
+    streams = Streams()
+    columns = events.select(["kind", "stream", *REPORTER_COLUMNS]).to_pydict()
+    for kind, stream, *facts in zip(*columns.values(), strict=True):
+        if kind == Kind.STREAM_OPENED.value:
+            streams.open(stream, StreamFacts(*facts))
+        elif kind == Kind.STREAM_CLOSED.value:
+            streams.close(stream)
+    return streams
+
+
+class Reporters:
+    """The sender of each of some entries, as columns."""
+
+    def __init__(self, facts: list[StreamFacts], rows: npt.NDArray[np.int64]) -> None:
+        """Take the distinct senders and the sender of each row."""
+        take = pa.array(rows)
+        self.node_id = _column(facts, "node_id").take(take)
+        self.node_cluster = _column(facts, "node_cluster").take(take)
+        self.spiffe_id = _column(facts, "spiffe_id").take(take)
+        self.auth = _column(facts, "auth").take(take)
+        self.log_name = _column(facts, "log_name").take(take)
+
+    def select(self, rows: npt.NDArray[np.int64]) -> Reporters:
+        """The senders of some of the rows."""
+        chosen = object.__new__(Reporters)
+        take = pa.array(rows)
+        for name in ("node_id", "node_cluster", "spiffe_id", "auth", "log_name"):
+            setattr(chosen, name, getattr(self, name).take(take))
+        return chosen
+
+    def held_to(self, own_identity: pa.Array, *, absent_is_held: bool = False) -> pa.Array:
+        """Where the sender was authenticated as the proxy that the record is of.
+
+        Args:
+            own_identity: string[n], SPIFFE ID of the certificate that the proxy used in the record.
+            absent_is_held: what a record without one counts as, on an authenticated stream.
+
+        Returns:
+            bool[n], without nulls.
+        """
+        authenticated = pc.and_(
+            pc.fill_null(pc.equal(self.auth, _MTLS), fill_value=False), pc.is_valid(self.spiffe_id)
+        )
+        same = pc.fill_null(pc.equal(self.spiffe_id, own_identity), fill_value=False)
+        if absent_is_held:
+            same = pc.or_(same, pc.is_null(own_identity))
+        return pc.and_(authenticated, same)
+
+    def columns(self) -> dict[str, pa.Array]:
+        """The reporter columns of the event schema."""
+        trust = pc.if_else(pc.is_valid(self.spiffe_id), Trust.ATTESTED.value, pa.scalar(None, _S))
+        return {
+            "reporter_id": self.node_id,
+            "reporter_cluster": self.node_cluster,
+            "reporter_spiffe_id": self.spiffe_id,
+            "reporter_spiffe_id_trust": trust,
+            "reporter_auth": self.auth,
+            "reporter_log_name": self.log_name,
+        }
+
+
+def _column(facts: list[StreamFacts], name: str) -> pa.Array:
+    return pa.array([getattr(fact, name) for fact in facts], _S)
+
+
+def _object(parent: dict[str, Any], name: str) -> dict[str, Any]:
+    value = parent.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _claim(parent: dict[str, Any], name: str) -> str | None:
+    value = _text(parent, name)
+    return value[:_CLAIM_LENGTH_MAX] if value is not None else None
+
+
+def _text(parent: dict[str, Any], name: str) -> str | None:
+    value = parent.get(name)
+    if not isinstance(value, str):
+        return None
+    # JSON can escape half of a surrogate pair, which no column holds: a UnicodeEncodeError, hence a
+    # ValueError.
+    value.encode()
+    return value
