@@ -41,7 +41,7 @@ def test_we_take_a_checkpoint_of_tlog_scales_under_its_vkey() -> None:
     theirs = PlainEd25519Signer(ORIGIN, SEED)
     witness = MLDSA44CosignatureSigner("witness.example", SEED)
     note = tlog.Checkpoint.make_signed(ORIGIN, 70_000, ROOT, [witness, theirs]).serialize()
-    verifier = parse_vkey(theirs.vkey.serialize())  # type: ignore[no-untyped-call]
+    verifier = parse_vkey(theirs.vkey.serialize())  # type: ignore[no-untyped-call]  # it has no types
     ours = open_checkpoint(note.encode(), verifier, origin=ORIGIN)
     assert (ours.origin, ours.tree_size, ours.root_hash) == (ORIGIN, 70_000, ROOT)
     with pytest.raises(SignatureError):

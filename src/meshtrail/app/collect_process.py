@@ -1,0 +1,60 @@
+"""The collect process: receives, journals and acknowledges until it is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+
+from meshtrail.app.child import Child, run_child
+from meshtrail.app.clock import SystemClock
+from meshtrail.app.process_options import ProcessOptions, read_process_options
+from meshtrail.app.version import read_version
+from meshtrail.collect import run_collect
+from meshtrail.journal import JournalWriter
+
+WRITER = "collect"
+
+
+def collect(child: Child) -> None:
+    """Run the collector for as long as the supervisor wants."""
+    options = read_process_options(child.options)
+    clock = SystemClock()
+    with JournalWriter(
+        options.layout.journals / WRITER, clock=clock, options=options.configuration.journal
+    ) as journal:
+        asyncio.run(_run(child, options, journal, clock))
+        child.diag.info("streams_drained")
+
+
+async def _run(
+    child: Child, options: ProcessOptions, journal: JournalWriter, clock: SystemClock
+) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def ask_to_stop() -> None:
+        # The loop may be closed already: then there is nothing left to stop.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(stop.set)
+
+    child.on_stop(ask_to_stop)
+    collect_options = options.configuration.collect
+
+    def tell_ready(address: str) -> None:
+        # Started again, it must listen where its senders look for it.
+        child.tell_ready(grpc=address, mtls=collect_options.is_mtls, keep={"collect.grpc": address})
+
+    await run_collect(
+        collect_options,
+        journal=journal,
+        clock=clock,
+        version=read_version(),
+        diag=child.diag,
+        stop=stop,
+        ready=tell_ready,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(run_child("collect", collect))

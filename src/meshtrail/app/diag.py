@@ -1,0 +1,80 @@
+"""Diagnostics: structlog to standard error, JSON lines, or readable ones on a terminal.
+
+An event is a past-tense noun_verb constant with its facts. Configured here and nowhere else.
+Private keys never reach it: values that look like one are replaced, whatever handed them in.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import TYPE_CHECKING, Final, cast
+
+import structlog
+
+if TYPE_CHECKING:
+    from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
+
+_PRIVATE: Final = "PRIVATE+KEY+"
+_PEM_PRIVATE: Final = "PRIVATE KEY-----"
+_REDACTED: Final = "(private key, redacted)"
+
+
+def configure_diag(*, process: str, is_readable: bool | None = None) -> FilteringBoundLogger:
+    """Set diagnostics up for this process.
+
+    Args:
+        process: which one, ``up``, ``collect`` or ``seal``; stands in each event.
+        is_readable: for a person rather than a machine; by default when stderr is a terminal.
+    """
+    readable = sys.stderr.isatty() if is_readable is None else is_readable
+    rendered: list[Processor] = (
+        [structlog.dev.ConsoleRenderer(colors=False)]
+        if readable
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            redact_private_keys,
+            *rendered,
+        ],
+        logger_factory=lambda *_: _StandardError(),
+        cache_logger_on_first_use=True,
+    )
+    return cast("FilteringBoundLogger", structlog.get_logger(process=process))
+
+
+class _StandardError:
+    """Writes lines to standard error; that nobody takes them must not end the recording."""
+
+    def _write(self, line: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.write(f"{line}\n")
+            sys.stderr.flush()
+
+    debug = info = warning = error = critical = exception = _write
+
+
+def redact_private_keys(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Replace every value that holds a private key, at any depth."""
+    return {name: _redacted(value) for name, value in event.items()}
+
+
+def _redacted(value: object) -> object:
+    match value:
+        case str():
+            return _REDACTED if _PRIVATE in value or _PEM_PRIVATE in value else value
+        case bytes():
+            return _redacted(value.decode("utf-8", "backslashreplace"))
+        case dict():
+            return {name: _redacted(inner) for name, inner in value.items()}
+        case list() | tuple():
+            return [_redacted(inner) for inner in value]
+        case None | bool() | int() | float():
+            return value
+        case _:
+            text = str(value)
+            return _REDACTED if text != _redacted(text) else value

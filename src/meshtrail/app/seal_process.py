@@ -1,0 +1,62 @@
+"""The seal process: seals what the journals hold until it is stopped, then until they are empty."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Final, Protocol
+
+from meshtrail.app.child import Child, run_child
+from meshtrail.app.clock import SystemClock
+from meshtrail.app.process_options import read_process_options
+from meshtrail.log.sealer import Sealer
+from meshtrail.store.durable import Disk
+
+if TYPE_CHECKING:
+    import threading
+
+IDLE_TICKS: Final = 3
+"""Ticks in a row that seal nothing and so say that the journals are empty.
+
+One alone does not: it may have read blobs.
+"""
+
+
+class Ticking(Protocol):
+    """What seals: a ``Sealer``."""
+
+    def tick(self) -> int:
+        """Seal what is there; returns how many entries."""
+        ...
+
+
+def seal(child: Child) -> None:
+    """Run the sealer for as long as the supervisor wants."""
+    options = read_process_options(child.options)
+    configuration = options.configuration
+    with Sealer(
+        Disk(),
+        options.layout,
+        options.read_signer(),
+        configuration.seal,
+        clock=SystemClock(),
+        diag=child.diag,
+    ) as sealer:
+        child.tell_ready(tree_size=sealer.tree_size)
+        run_sealer(sealer, child.stopping, tick_seconds=configuration.seal.tick_ms / 1000)
+        child.diag.info("journals_drained", tree_size=sealer.tree_size)
+
+
+def run_sealer(sealer: Ticking, stopping: threading.Event, *, tick_seconds: float) -> None:
+    """Tick at the sealer's own pace until ``stopping``, then seal what the journals still hold."""
+    while not stopping.is_set():
+        begun = time.monotonic()
+        sealer.tick()
+        stopping.wait(max(tick_seconds - (time.monotonic() - begun), 0))
+    idle = 0
+    while idle < IDLE_TICKS:
+        idle = idle + 1 if sealer.tick() == 0 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_child("seal", seal))

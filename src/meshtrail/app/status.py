@@ -1,0 +1,122 @@
+"""What a data directory says of itself: recorded, sealed, published. Takes no lock."""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Final
+
+from meshtrail.note import open_checkpoint
+from meshtrail.store.checkpoint_files import read_published
+from meshtrail.store.manifest_files import read_newest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from meshtrail.note import Verifier
+    from meshtrail.store.layout import Layout
+    from meshtrail.store.manifest import JournalPosition
+
+_FILE_NAME = re.compile(r"[0-9]{12}")
+_HEADER_HEAD: Final = struct.Struct(">8sII")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalStatus:
+    """How far the sealer is behind a journal.
+
+    Attributes:
+        unsealed_bytes: written and not yet sealed; what a crash has torn counts too.
+        files_count: files of the journal that are there.
+    """
+
+    writer: str
+    unsealed_bytes: int
+    files_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """One look at a data directory.
+
+    Attributes:
+        tree_size: entries that the published checkpoint covers.
+        sealed_size: entries that the newest manifest names.
+        last_received_ns: arrival of the last sealed entry; None for an empty log.
+        segments_count: live segments.
+        stored_bytes: segments and tiles that are live.
+    """
+
+    origin: str
+    tree_size: int
+    root_hash: str | None
+    sealed_size: int
+    manifest_number: int | None
+    last_received_ns: int | None
+    segments_count: int
+    stored_bytes: int
+    journals: tuple[JournalStatus, ...]
+
+    def as_json(self) -> dict[str, object]:
+        """Plain facts."""
+        return asdict(self)
+
+
+def read_status(layout: Layout, verifier: Verifier, *, origin: str) -> Status:
+    """Look at a log.
+
+    Raises:
+        SignatureError, ManifestError, NoteSyntaxError: what it says of itself does not hold.
+    """
+    pinned = read_newest(layout, verifier, origin=origin)
+    note = read_published(layout)
+    checkpoint = open_checkpoint(note, verifier, origin=origin) if note is not None else None
+    manifest = pinned.manifest if pinned is not None else None
+    live = pinned.live.by_name.values() if pinned is not None else ()
+    positions = {at.writer: at for at in manifest.journals} if manifest is not None else {}
+    return Status(
+        origin=origin,
+        tree_size=checkpoint.tree_size if checkpoint is not None else 0,
+        root_hash=checkpoint.root_hash.hex() if checkpoint is not None else None,
+        sealed_size=manifest.tree_size if manifest is not None else 0,
+        manifest_number=manifest.number if manifest is not None else None,
+        last_received_ns=(manifest.time_ns or None) if manifest is not None else None,
+        segments_count=sum(file.named.folder == "segments" for file in live),
+        stored_bytes=sum(file.bytes_count for file in live),
+        journals=tuple(
+            _journal_status(folder, positions.get(folder.name))
+            for folder in sorted(layout.journals.iterdir())
+            if folder.is_dir()
+        ),
+    )
+
+
+def _journal_status(folder: Path, position: JournalPosition | None) -> JournalStatus:
+    unsealed_bytes = files_count = 0
+    for path in sorted(folder.iterdir()):
+        if not _FILE_NAME.fullmatch(path.name):
+            continue
+        try:
+            file_bytes, header_bytes = _measure(path)
+        except FileNotFoundError:
+            # Sealed and removed between the two looks.
+            continue
+        files_count += 1
+        number = int(path.name)
+        if position is None or number > position.file_number:
+            unsealed_bytes += max(file_bytes - header_bytes, 0)
+        elif number == position.file_number:
+            unsealed_bytes += max(file_bytes - max(position.offset, header_bytes), 0)
+    return JournalStatus(writer=folder.name, unsealed_bytes=unsealed_bytes, files_count=files_count)
+
+
+def _measure(path: Path) -> tuple[int, int]:
+    """Length of a journal file, and how much of it is its header."""
+    with path.open("rb") as file:
+        head = file.read(_HEADER_HEAD.size)
+    file_bytes = path.stat().st_size
+    if len(head) < _HEADER_HEAD.size:
+        return file_bytes, file_bytes
+    _, json_bytes, _ = _HEADER_HEAD.unpack(head)
+    return file_bytes, min(_HEADER_HEAD.size + json_bytes, file_bytes)

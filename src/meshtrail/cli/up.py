@@ -1,0 +1,197 @@
+"""``meshtrail up``."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from meshtrail.cli import exit_codes
+from meshtrail.cli.documentation import add_data_option, add_json_option, make_parser
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator, Sequence
+
+    from meshtrail.app.up import Ready, Restarted
+
+_ABOUT = """
+    Records. Runs two processes on this machine: collect receives access logs from Envoys, journals
+    them and acknowledges; seal makes journaled records part of the signed log, every 250 ms while
+    there are any. They share nothing but files, and either may be killed at any instant: it is
+    started again, and nothing that was journaled is lost or sealed twice.
+
+    The first start makes the data directory, the log's name (MESH/CLUSTER/ and 8 random hex digits)
+    and its private key, outside the data directory, and pins the key for this user. Keep the key:
+    without it the log cannot go on.
+
+    When everything listens, one line says so on standard output; diagnostics are JSON lines on
+    standard error. SIGTERM or Ctrl-C stops in order: collect finishes its streams, seal empties the
+    journals. A second one ends at once, and the next start goes on where the journals are.
+"""
+_EXAMPLES = (
+    ("meshtrail up", "Plaintext on 127.0.0.1:4317, data in ./meshtrail-data."),
+    (
+        "meshtrail up --config /etc/meshtrail.toml --data /var/lib/meshtrail",
+        "Options from a file; the command line wins over it.",
+    ),
+    (
+        "meshtrail up --grpc [::]:4317 --grpc-cert c.pem --grpc-key k.pem --grpc-client-ca ca.pem",
+        "For Envoys elsewhere: mTLS, so that each stream says who it is.",
+    ),
+)
+_NOT_BUILT = {"otlp_http": "--otlp-http (OTLP)", "http": "--http (API and console)"}
+
+
+def make_up_parser() -> argparse.ArgumentParser:
+    """The arguments of ``meshtrail up``."""
+    parser = make_parser(
+        "up",
+        _ABOUT,
+        examples=_EXAMPLES,
+        exits=(
+            exit_codes.TAMPERED,
+            exit_codes.NOT_BUILT,
+            exit_codes.UNAVAILABLE,
+            exit_codes.CONFIG,
+            exit_codes.INTERRUPTED,
+        ),
+    )
+    add_data_option(parser)
+    parser.add_argument(
+        "--config", metavar="FILE", type=Path, help="TOML; the command line wins over it"
+    )
+    add_json_option(parser, "say what runs as JSON lines")
+    _add_log_options(parser)
+    _add_door_options(parser)
+    _add_seal_options(parser)
+    return parser
+
+
+def _add_log_options(parser: argparse.ArgumentParser) -> None:
+    log = parser.add_argument_group("a new log")
+    log.add_argument("--mesh", metavar="NAME", help="first part of its origin (default: mesh)")
+    log.add_argument("--cluster", metavar="NAME", help="second part of its origin (default: local)")
+    log.add_argument(
+        "--key",
+        metavar="FILE",
+        type=Path,
+        help="its private key, mode 0600, outside DATA; made when it is not there "
+        "(default: $MESHTRAIL_HOME/keys/ORIGIN.key)",
+    )
+
+
+def _add_door_options(parser: argparse.ArgumentParser) -> None:
+    doors = parser.add_argument_group("doors")
+    doors.add_argument(
+        "--grpc",
+        metavar="HOST:PORT",
+        help="Envoy access logs over gRPC; port 0 lets the system choose (default: 127.0.0.1:4317)",
+    )
+    doors.add_argument(
+        "--grpc-cert",
+        metavar="FILE",
+        type=Path,
+        help="server certificate, PEM; needed off loopback",
+    )
+    doors.add_argument("--grpc-key", metavar="FILE", type=Path, help="its private key, PEM")
+    doors.add_argument(
+        "--grpc-client-ca",
+        metavar="FILE",
+        type=Path,
+        help="CA of the senders, PEM: their SPIFFE IDs become the authenticated identity of "
+        "streams",
+    )
+    doors.add_argument("--otlp-http", metavar="HOST:PORT", help="OTLP over HTTP: not built yet")
+    doors.add_argument("--http", metavar="HOST:PORT", help="API and console: not built yet")
+
+
+def _add_seal_options(parser: argparse.ArgumentParser) -> None:
+    seal = parser.add_argument_group("sealing")
+    seal.add_argument(
+        "--lock-record",
+        metavar="FILE",
+        type=Path,
+        help="a file on another volume; each signed head is appended there first, and a directory "
+        "that is older than it is refused (3): a rollback",
+    )
+    seal.add_argument(
+        "--tick-ms",
+        metavar="MS",
+        type=int,
+        help="how often entries are sealed, 1 to 1000 ms (default: 250)",
+    )
+    seal.add_argument(
+        "--accept-clock",
+        action="store_true",
+        default=None,
+        help="start although the wall clock stands over 5 s before the last entry",
+    )
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command."""
+    arguments = make_up_parser().parse_args(argv)
+    for option, door in _NOT_BUILT.items():
+        if getattr(arguments, option) is not None:
+            print(f"meshtrail: {door} is not built yet; leave it out", file=sys.stderr)
+            return exit_codes.NOT_BUILT
+    from meshtrail.app.keys import home_directory
+    from meshtrail.app.up import UpRequest, run_up
+    from meshtrail.config import read_tables
+    from meshtrail.verify.pins import default_pins_file
+
+    config = arguments.config
+    request = UpRequest(
+        data=arguments.data,
+        tables=read_tables(config) if config is not None else {},
+        overrides=_overrides(arguments),
+        folder=(config.parent if config is not None else Path()).absolute(),
+        home=home_directory(os.environ),
+        pins_file=default_pins_file(os.environ),
+    )
+    return run_up(request, _print_json if arguments.json else _print_lines)
+
+
+def _overrides(arguments: argparse.Namespace) -> dict[str, object]:
+    def absolute(path: Path | None) -> Path | None:
+        return None if path is None else path.absolute()
+
+    return {
+        "log.mesh": arguments.mesh,
+        "log.cluster": arguments.cluster,
+        "keys.file": absolute(arguments.key),
+        "collect.grpc": arguments.grpc,
+        "collect.grpc_cert": absolute(arguments.grpc_cert),
+        "collect.grpc_key": absolute(arguments.grpc_key),
+        "collect.grpc_client_ca": absolute(arguments.grpc_client_ca),
+        "seal.lock_record": absolute(arguments.lock_record),
+        "seal.tick_ms": arguments.tick_ms,
+        "seal.is_clock_accepted": arguments.accept_clock,
+    }
+
+
+def _print_json(happened: Ready | Restarted) -> None:
+    print(json.dumps(happened.as_json()), flush=True)
+
+
+def _print_lines(happened: Ready | Restarted) -> None:
+    facts = happened.as_json()
+    if facts["event"] == "ready":
+        print("\n".join(_ready_lines(facts)), flush=True)
+    else:
+        ended = f"{facts['process']} ended with status {facts['exit']}"
+        print(f"{ended} and runs again, process {facts['pid']}", flush=True)
+
+
+def _ready_lines(facts: dict[str, object]) -> Iterator[str]:
+    yield f"meshtrail is recording {facts['origin']}"
+    how = "mTLS" if facts["mtls"] else "plaintext, loopback only"
+    yield f"  grpc         {facts['grpc']} ({how}): Envoy access logs"
+    yield f"  data         {facts['data']}"
+    yield f"  private key  {facts['key_file']}"
+    yield f"  key          {facts['vkey']}"
+    yield f"  fingerprint  {facts['fingerprint']}"
+    yield "  not built    OTLP over HTTP, API, console"

@@ -1,0 +1,175 @@
+"""Rows as an aligned table for people: readable columns of events, or those asked for.
+
+``-`` stands for null, so that it is never mistaken for ``unknown``, which is a decision. Characters
+that a terminal would act on are shown as escapes: a path is the caller's choice.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from meshtrail.model.event import Trust
+from meshtrail.search.json_lines import plain_value
+from meshtrail.search.moments import format_moment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+NULL: Final = "-"
+_GAP: Final = "  "
+_CUT: Final = "…"
+_CELL_MIN: Final = 8
+_MICROSECONDS: Final = 26
+_WEAKNESS: Final = {str(trust): at for at, trust in enumerate(Trust)}
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A column of the readable table.
+
+    Attributes:
+        needs: the event columns that it is made of.
+        is_elastic: whether it is cut first when the terminal is too narrow.
+    """
+
+    title: str
+    needs: tuple[str, ...]
+    render: Callable[[Row], str]
+    is_elastic: bool = False
+
+
+def event_columns() -> list[str]:
+    """The event columns that the readable table is made of."""
+    return list(dict.fromkeys(name for shown in _READABLE for name in shown.needs))
+
+
+def format_events(rows: Sequence[Row], *, width: int | None) -> list[str]:
+    """Events as the readable table, header first.
+
+    Args:
+        rows: with at least ``event_columns()``.
+        width: of the terminal; None cuts nothing.
+    """
+    titles = [shown.title for shown in _READABLE]
+    cells = [[shown.render(row) for shown in _READABLE] for row in rows]
+    elastic = [shown.is_elastic for shown in _READABLE]
+    return _align(titles, cells, elastic=elastic, width=width)
+
+
+def format_columns(names: Sequence[str], rows: Sequence[Row], *, width: int | None) -> list[str]:
+    """Rows as a table of exactly these columns, header first."""
+    cells = [[_cell(name, row.get(name)) for name in names] for row in rows]
+    return _align(list(names), cells, elastic=[True] * len(names), width=width)
+
+
+def escape(text: str) -> str:
+    """Text with everything that a terminal would act on written as an escape."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
+
+def _cell(name: str, value: object) -> str:
+    if value is None:
+        return NULL
+    plain = plain_value(name, value)
+    return escape(plain if isinstance(plain, str) else str(plain)) or '""'
+
+
+def _align(
+    titles: list[str], cells: list[list[str]], *, elastic: list[bool], width: int | None
+) -> list[str]:
+    widths = [max(map(_width, column)) for column in zip(titles, *cells, strict=True)] or [0]
+    if width is not None:
+        _shrink(widths, elastic, width)
+    lines = []
+    for row in [titles, *cells]:
+        padded = [_fit(cell, wide) for cell, wide in zip(row, widths, strict=True)]
+        lines.append(_GAP.join(padded).rstrip())
+    return lines
+
+
+def _shrink(widths: list[int], elastic: list[bool], width: int) -> None:
+    """Take characters from the widest elastic column until the row fits, or nothing can give."""
+    excess = sum(widths) + len(_GAP) * (len(widths) - 1) - width
+    while excess > 0:
+        at = max(range(len(widths)), key=lambda one: widths[one] if elastic[one] else 0)
+        if not elastic[at] or widths[at] <= _CELL_MIN:
+            return
+        widths[at] -= 1
+        excess -= 1
+
+
+def _fit(text: str, width: int) -> str:
+    if _width(text) <= width:
+        return text + " " * (width - _width(text))
+    kept = text
+    while _width(kept) > width - 1:
+        kept = kept[:-1]
+    return kept + _CUT + " " * (width - 1 - _width(kept))
+
+
+def _width(text: str) -> int:
+    """Columns that text takes on a terminal."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(one) else 2 if unicodedata.east_asian_width(one) in "WF" else 1
+        for one in text
+    )
+
+
+def _time(row: Row) -> str:
+    """When it happened; with ~ when only its arrival is known."""
+    moment = row["time"] if row["time"] is not None else row["received_time"]
+    text = format_moment(moment)[:_MICROSECONDS].replace("T", " ")
+    return text if row["time"] is not None else f"~{text}"
+
+
+def _end(row: Row, end: str) -> str:
+    spiffe_id = row[f"{end}_spiffe_id"]
+    if spiffe_id:
+        return str(spiffe_id).removeprefix("spiffe://")
+    return row[f"{end}_ip"] or NULL
+
+
+def _ends(row: Row) -> str:
+    return escape(f"{_end(row, 'src')} → {_end(row, 'dst')}")
+
+
+def _request(row: Row) -> str:
+    method, path = row["http_request_method"], row["url_path"]
+    target = path if path is not None else row["tls_server_name"]
+    return escape(" ".join(filter(None, (method, target)))) or NULL
+
+
+def _trust(row: Row) -> str:
+    """The weakest of what the row rests on."""
+    known = [row[name] for name in _TRUSTS if row[name] is not None]
+    return max(known, key=lambda trust: _WEAKNESS.get(trust, len(_WEAKNESS))) if known else NULL
+
+
+def _plain(name: str) -> Callable[[Row], str]:
+    return lambda row: _cell(name, row[name])
+
+
+_TRUSTS: Final = ("src_spiffe_id_trust", "dst_spiffe_id_trust", "decision_trust")
+_READABLE: Final = (
+    _Shown("INDEX", ("log_index",), _plain("log_index")),
+    _Shown("TIME (UTC)", ("time", "received_time"), _time),
+    _Shown("KIND", ("kind",), _plain("kind")),
+    _Shown(
+        "SRC → DST", ("src_spiffe_id", "src_ip", "dst_spiffe_id", "dst_ip"), _ends, is_elastic=True
+    ),
+    _Shown(
+        "REQUEST", ("http_request_method", "url_path", "tls_server_name"), _request, is_elastic=True
+    ),
+    _Shown("STATUS", ("http_response_status_code",), _plain("http_response_status_code")),
+    _Shown("DECISION", ("decision",), _plain("decision")),
+    _Shown("POLICY", ("policy_name",), _plain("policy_name"), is_elastic=True),
+    _Shown("TRUST", _TRUSTS, _trust),
+)

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from meshtrail.app.seal_process import IDLE_TICKS, run_sealer
+from meshtrail.errors import DurabilityError
+
+
+class Sealer:
+    """Seals what a script says, and stops the run at one of its ticks."""
+
+    def __init__(self, script: list[int], stopping: threading.Event, *, stop_at: int) -> None:
+        self.script = script
+        self.stopping = stopping
+        self.stop_at = stop_at
+        self.ticks = 0
+
+    def tick(self) -> int:
+        self.ticks += 1
+        if self.ticks == self.stop_at:
+            self.stopping.set()
+        return self.script[self.ticks - 1] if self.ticks <= len(self.script) else 0
+
+
+def test_after_the_stop_it_seals_until_the_journals_are_empty() -> None:
+    stopping = threading.Event()
+    sealer = Sealer([5, 0, 7, 7, 0, 7], stopping, stop_at=3)
+    run_sealer(sealer, stopping, tick_seconds=0.001)
+    assert sealer.ticks == 6 + IDLE_TICKS
+
+
+def test_a_stop_before_the_first_tick_still_empties_the_journals() -> None:
+    stopping = threading.Event()
+    stopping.set()
+    sealer = Sealer([9, 9], stopping, stop_at=0)
+    run_sealer(sealer, stopping, tick_seconds=60)
+    assert sealer.ticks == 2 + IDLE_TICKS
+
+
+def test_an_error_ends_the_run_at_once() -> None:
+    class Failing:
+        def tick(self) -> int:
+            raise DurabilityError("fsync")
+
+    with pytest.raises(DurabilityError):
+        run_sealer(Failing(), threading.Event(), tick_seconds=0)

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import json
+import struct
+from typing import TYPE_CHECKING
+
+import pytest
+
+from meshtrail.app.status import read_status
+from meshtrail.errors import SignatureError
+from meshtrail.note import generate_signer
+from tests.unit.search.small_log import FIRST_NS, ORIGIN, STEP_NS, SmallLog, make_log
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> SmallLog:
+    return make_log(tmp_path / "data")
+
+
+def journal_file(log: SmallLog, number: int, body_bytes: int) -> None:
+    folder = log.layout.journals / "collect"
+    folder.mkdir(exist_ok=True)
+    header = struct.pack(">8sII", b"MTJOURN1", 10, 0) + b"{" + b" " * 8 + b"}"
+    (folder / f"{number:012}").write_bytes(header + bytes(body_bytes))
+
+
+def test_an_empty_log_has_nothing_in_it(log: SmallLog) -> None:
+    status = read_status(log.layout, log.signer.verifier, origin=ORIGIN)
+    assert (status.tree_size, status.sealed_size, status.last_received_ns) == (0, 0, None)
+    assert (status.root_hash, status.manifest_number, status.journals) == (None, None, ())
+
+
+def test_published_and_sealed_are_told_apart(log: SmallLog) -> None:
+    log.add_segment([{}] * 3)
+    log.add_segment([{}] * 2, is_published=False)
+    status = read_status(log.layout, log.signer.verifier, origin=ORIGIN)
+    assert (status.tree_size, status.sealed_size, status.segments_count) == (3, 5, 2)
+    assert status.last_received_ns == FIRST_NS + 4 * STEP_NS
+    files = [*log.layout.segments.iterdir(), *log.layout.tiles.iterdir()]
+    assert status.stored_bytes == sum(path.stat().st_size for path in files)
+    json.dumps(status.as_json())
+
+
+def test_a_journals_headers_do_not_count_as_unsealed(log: SmallLog) -> None:
+    journal_file(log, 1, 0)
+    journal_file(log, 2, 100)
+    (log.layout.journals / "collect" / "lock").touch()
+    status = read_status(log.layout, log.signer.verifier, origin=ORIGIN)
+    (journal,) = status.journals
+    assert (journal.writer, journal.unsealed_bytes, journal.files_count) == ("collect", 100, 2)
+
+
+def test_a_log_that_another_key_signed_is_refused(log: SmallLog) -> None:
+    log.add_segment([{}])
+    with pytest.raises(SignatureError):
+        read_status(log.layout, generate_signer(ORIGIN).verifier, origin=ORIGIN)

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from meshtrail.app.keys import write_key_file
+from meshtrail.cli import exit_codes
+from meshtrail.note import format_fingerprint, generate_signer, parse_vkey
+from tests.unit.app.running import Up, environment, run, running, send
+
+
+def requests(up: Up) -> list[str]:
+    return [row["url_path"] for row in up.search("kind:request")]
+
+
+def test_what_is_sent_is_found_and_verified_after_an_orderly_stop(tmp_path: Path) -> None:
+    paths = [f"/{number}" for number in range(20)]
+    with running(tmp_path, "--mesh", "prod", "--cluster", "eu-1") as up:
+        ready = up.lines[0]
+        send(up.address, paths)
+        assert up.stop() == exit_codes.OK
+    # All that was journaled is sealed before the end, in the order in which it came.
+    assert requests(up) == list(reversed(paths))
+    assert ready["origin"].startswith("prod/eu-1/")
+    assert ready["mtls"] is False
+    assert ready["fingerprint"] == format_fingerprint(parse_vkey(ready["vkey"]))
+    assert ready["data"] == str(tmp_path / "data")
+    assert Path(ready["key_file"]).parent == tmp_path / "home" / "keys"
+    verified = run(tmp_path, "verify", "--require-pin", "--deep", "--json")
+    assert verified.returncode == exit_codes.OK, verified.stderr
+    assert json.loads(verified.stdout)["pinned"] is True
+
+
+def test_each_process_can_be_killed_and_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
+    sent: list[str] = []
+    with running(tmp_path) as up:
+        for turn, name in enumerate(["seal", "collect"]):
+            paths = [f"/{turn}/{number}" for number in range(5)]
+            send(up.address, paths)
+            sent += paths
+            if name == "collect":
+                # The end of a stream does not say that it is on disk; that it is sealed does.
+                up.wait_for(len(sent), "kind:request")
+            os.kill(up.pids[name], signal.SIGKILL)
+            restarted = up.read()
+            assert (restarted["process"], restarted["exit"]) == (name, -signal.SIGKILL)
+        up.wait_for(len(sent), "kind:request")
+        assert up.stop() == exit_codes.OK
+    assert sorted(requests(up)) == sorted(sent)
+    assert run(tmp_path, "verify").returncode == exit_codes.OK
+
+
+def test_a_killed_supervisor_takes_its_processes_along_and_the_next_start_goes_on(
+    tmp_path: Path,
+) -> None:
+    with running(tmp_path) as up:
+        send(up.address, ["/first"])
+        up.process.kill()
+        up.process.wait()
+        origin = up.lines[0]["origin"]
+    with running(tmp_path) as up:
+        assert up.lines[0]["origin"] == origin
+        send(up.address, ["/second"])
+        assert up.stop() == exit_codes.OK
+    assert requests(up) == ["/second", "/first"]
+
+
+def test_a_second_up_on_the_same_directory_is_refused(tmp_path: Path) -> None:
+    with running(tmp_path) as up:
+        second = run(tmp_path, "up", "--grpc", "127.0.0.1:0", "--json")
+        assert second.returncode == exit_codes.UNAVAILABLE
+        assert json.loads(second.stderr.splitlines()[-1])["error"] == "WriterHeldError"
+        send(up.address, ["/still-recording"])
+        assert up.stop() == exit_codes.OK
+    assert requests(up) == ["/still-recording"]
+
+
+def test_the_port_can_be_taken_by_somebody_else(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = run(tmp_path, "up", "--grpc", address, "--json")
+    assert done.returncode == exit_codes.CONFIG
+    assert address in json.loads(done.stderr.splitlines()[-1])["message"]
+
+
+def refused(folder: Path, *arguments: str) -> tuple[int, str]:
+    """Exit status and last line on standard error of an `up` that does not start."""
+    done = run(folder, "up", "--grpc", "127.0.0.1:0", *arguments)
+    return done.returncode, done.stderr.splitlines()[-1]
+
+
+def test_a_configuration_that_makes_no_sense_is_refused_before_anything_is_made(
+    tmp_path: Path,
+) -> None:
+    config = tmp_path / "meshtrail.toml"
+    config.write_text("[seal]\ntick_mss = 5\n")
+    status, said = refused(tmp_path, "--config", str(config))
+    assert status == exit_codes.CONFIG
+    assert said == "meshtrail: there is no option seal.tick_mss: did you mean tick_ms?"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["meshtrail.toml"]
+    assert refused(tmp_path, "--tick-ms", "5000")[0] == exit_codes.CONFIG
+    assert refused(tmp_path, "--grpc", "0.0.0.0:0")[0] == exit_codes.CONFIG
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_key_that_others_may_read_or_of_another_log_is_refused(tmp_path: Path) -> None:
+    with running(tmp_path) as up:
+        assert up.stop() == exit_codes.OK
+    key_file = Path(up.lines[0]["key_file"])
+    key_file.chmod(0o644)
+    status, said = refused(tmp_path)
+    assert (status, "chmod 600" in said) == (exit_codes.CONFIG, True)
+    other = tmp_path / "other.key"
+    write_key_file(other, generate_signer(up.lines[0]["origin"]))
+    status, said = refused(tmp_path, "--key", str(other))
+    assert (status, "is the key of" in said) == (exit_codes.CONFIG, True)
+
+
+def test_a_directory_that_was_rolled_back_stops_up_with_status_3(tmp_path: Path) -> None:
+    lock_record = tmp_path / "elsewhere" / "heads"
+    lock_record.parent.mkdir()
+    with running(tmp_path, "--lock-record", str(lock_record)) as up:
+        send(up.address, ["/1"])
+        assert up.stop() == exit_codes.OK
+    before = tmp_path / "before"
+    subprocess.run(["cp", "-a", tmp_path / "data", before], check=True)
+    with running(tmp_path, "--lock-record", str(lock_record)) as up:
+        send(up.address, ["/2"])
+        assert up.stop() == exit_codes.OK
+    (tmp_path / "data").rename(tmp_path / "after")
+    before.rename(tmp_path / "data")
+    status, said = refused(tmp_path, "--lock-record", str(lock_record))
+    assert status == exit_codes.TAMPERED
+    assert said.startswith("meshtrail: ")
+
+
+@pytest.mark.parametrize("door", ["--otlp-http", "--http"])
+def test_a_door_that_is_not_built_yet_says_so(tmp_path: Path, door: str) -> None:
+    done = run(tmp_path, "up", door, "127.0.0.1:0")
+    assert done.returncode == exit_codes.NOT_BUILT
+    assert f"{door} " in done.stderr
+    assert "not built yet" in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_without_json_the_ready_lines_are_for_people(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "meshtrail", "up", "--grpc", "127.0.0.1:0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environment(tmp_path),
+    ) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(7)]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == exit_codes.OK
+    assert lines[0].startswith("meshtrail is recording mesh/local/")
+    assert lines[1].split()[2:] == ["(plaintext,", "loopback", "only):", "Envoy", "access", "logs"]
+    assert "not built" in lines[6]

@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from meshtrail.cli import exit_codes
+from meshtrail.cli.main import main
+from meshtrail.model.event import COLUMNS
+from meshtrail.note import format_vkey, generate_signer
+from tests.unit.search.small_log import ORIGIN, SmallLog, make_log
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TRACE = bytes(range(16))
+REQUEST = uuid.UUID("8c1a2b3c-0d0e-4f10-8111-121314151617")
+
+
+@pytest.fixture
+def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallLog:
+    monkeypatch.setenv("MESHTRAIL_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("MESHTRAIL_DATA", str(tmp_path / "data"))
+    log = make_log(tmp_path / "data")
+    log.add_segment(
+        [
+            {"url_path": "/admin/x", "decision": "denied", "http_response_status_code": 403},
+            {"url_path": "/cart", "decision": "allowed", "trace_id": TRACE},
+        ]
+    )
+    log.add_segment([{"url_path": "/admin/y", "request_id": REQUEST.bytes}])
+    return log
+
+
+Search = Callable[..., tuple[int, list[dict[str, Any]], str]]
+
+
+@pytest.fixture
+def search(log: SmallLog, capsys: pytest.CaptureFixture[str]) -> Search:
+    """Runs a search with JSON output; gives status, rows and standard error."""
+
+    def run(*arguments: str) -> tuple[int, list[dict[str, Any]], str]:
+        status = main(["search", *arguments, "--data", str(log.layout.root), "--json"])
+        captured = capsys.readouterr()
+        return status, [json.loads(line) for line in captured.out.splitlines()], captured.err
+
+    return run
+
+
+def indexes(found: tuple[int, list[dict[str, Any]], str]) -> list[int]:
+    status, rows, _ = found
+    assert status == exit_codes.OK
+    return [row["log_index"] for row in rows]
+
+
+def test_a_search_finds_its_events_newest_first(search: Search) -> None:
+    assert indexes(search("path:/admin/*")) == [2, 0]
+    assert indexes(search("path:/admin/* AND decision:denied")) == [0]
+    assert indexes(search("path:/admin/*", "AND", "status:>=400")) == [0]
+    assert indexes(search(f"trace:{TRACE.hex()}")) == [1]
+    assert indexes(search(f"request:{REQUEST}")) == [2]
+    assert indexes(search()) == [2, 1, 0]
+    assert indexes(search("--limit", "2")) == [2, 1]
+    assert indexes(search("path:nowhere")) == []
+
+
+def test_json_names_the_columns_and_writes_ids_as_text(search: Search) -> None:
+    _, (row,), _ = search(f"request:{REQUEST}")
+    assert row["request_id"] == str(REQUEST)
+    assert row["log"] == ORIGIN
+    assert "decision" not in row
+    assert "entry" not in row
+    assert set(row) <= {column.name for column in COLUMNS}
+    _, (row,), _ = search(f"trace:{TRACE.hex()}", "--columns", "trace,log_index")
+    assert row == {"trace_id": TRACE.hex(), "log_index": 1}
+
+
+@pytest.mark.parametrize("separator", [" ", "="])
+def test_times_bound_the_search_by_arrival(search: Search, separator: str) -> None:
+    def within(*words: str) -> list[int]:
+        return indexes(search(*(part for word in words for part in word.split(separator, 1))))
+
+    # The log was received at 08:00:00, 08:00:01 and 08:00:02.
+    assert within("--from 2025-11-21T08:00:01Z".replace(" ", separator)) == [2, 1]
+    assert within("--to 2025-11-21T08:00:01Z".replace(" ", separator)) == [0]
+    assert within("--from -1h".replace(" ", separator)) == []
+    assert within("--to -1h".replace(" ", separator)) == [2, 1, 0]
+
+
+def test_sql_runs_over_the_view_and_within_the_period(search: Search) -> None:
+    _, rows, _ = search("--sql", "SELECT count(*) AS n, sum(log_index) AS s FROM events")
+    assert rows == [{"n": 3, "s": 3}]
+    _, rows, _ = search("--sql", "SELECT url_path FROM events", "--to", "2025-11-21T08:00:01Z")
+    assert rows == [{"url_path": "/admin/x"}]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["metod:GET"], "did you mean method"),
+        (["--sql", "DROP VIEW events"], "only a SELECT"),
+        (["--sql", "SELECT 1; SELECT 2"], "exactly one statement"),
+        (["--columns", "entry"], "no field is called"),
+        (["--from", "soon"], "no moment"),
+        (["--from", "now", "--to", "-1h"], "not before --to"),
+        (["--limit", "0"], "a limit is at least 1"),
+    ],
+)
+def test_what_cannot_be_searched_is_an_input_error(
+    search: Search, arguments: list[str], said: str
+) -> None:
+    status, rows, err = search(*arguments)
+    assert (status, rows) == (exit_codes.BAD_INPUT, [])
+    assert said in json.loads(err)["message"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--sql", "SELECT 1", "method:GET"],
+        ["--sql", "SELECT 1", "--columns", "path"],
+        ["--format", "csv"],
+        ["--format", "table"],
+    ],
+)
+def test_arguments_that_contradict_one_another_are_usage_errors(
+    search: Search, arguments: list[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        search(*arguments)
+    assert ended.value.code == exit_codes.USAGE
+
+
+def test_a_table_says_what_the_answer_rests_on(
+    log: SmallLog, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["search", "decision:denied"]) == exit_codes.OK
+    captured = capsys.readouterr()
+    header, line = captured.out.splitlines()
+    assert header.startswith("INDEX")
+    assert "/admin/x" in line
+    assert f"1 found in 3 sealed entries of {ORIGIN}" in captured.err
+    assert "key NOT pinned" in captured.err
+    main(["search", "--limit", "1", "--key", format_vkey(log.signer.verifier), "--from=2025-11-21"])
+    err = capsys.readouterr().err
+    assert "raise --limit" in err
+    assert "received from 2025-11-21T00:00:00" in err
+    assert "NOT pinned" not in err
+
+
+@pytest.mark.usefixtures("log")
+def test_sql_can_be_shown_as_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["search", "--sql", "SELECT log_index AS i, url_path FROM events ORDER BY 1"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == ["i  url_path", "0  /admin/x", "1  /cart", "2  /admin/y"]
+
+
+def test_a_search_pins_nothing_and_refuses_another_key(search: Search, tmp_path: Path) -> None:
+    search()
+    assert not (tmp_path / "home").exists()
+    other = format_vkey(generate_signer(ORIGIN).verifier)
+    status, _, _ = search("--key", other)
+    assert status == exit_codes.TAMPERED
+    status, _, _ = search("--require-pin")
+    assert status == exit_codes.CONFIG
+
+
+def test_a_directory_that_is_none_is_named_with_the_next_step(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["search", "--data", str(tmp_path / "none")]) == exit_codes.CONFIG
+    assert "meshtrail up" in capsys.readouterr().err
+
+
+def test_the_fields_are_listed_with_short_and_long_names(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["search", "--fields"]) == exit_codes.OK
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(COLUMNS)
+    assert any(line.split()[:2] == ["path", "url_path"] for line in lines)
+    assert any(line.split()[:2] == ["kind", "kind"] for line in lines)

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from meshtrail.search.table import escape, event_columns, format_columns, format_events
+
+MOMENT = 1_763_712_000_123_456_789
+
+
+def event(**known: Any) -> dict[str, Any]:
+    return {**dict.fromkeys(event_columns()), "received_time": MOMENT, "kind": "request", **known}
+
+
+REQUEST = event(
+    log_index=7,
+    time=MOMENT,
+    src_spiffe_id="spiffe://td/ns/shop/sa/web",
+    src_spiffe_id_trust="attested",
+    dst_ip="10.0.0.9",
+    http_request_method="GET",
+    url_path="/cart",
+    http_response_status_code=403,
+    decision="denied",
+    decision_trust="reported",
+    policy_name="shop-only",
+)
+
+
+def test_an_event_is_one_readable_line_under_its_titles() -> None:
+    titles, line = format_events([REQUEST], width=None)
+    assert titles == (
+        "INDEX  TIME (UTC)                  KIND     SRC → DST                     REQUEST    "
+        "STATUS  DECISION  POLICY     TRUST"
+    )
+    assert line == (
+        "7      2025-11-21 08:00:00.123456  request  td/ns/shop/sa/web → 10.0.0.9  GET /cart  "
+        "403     denied    shop-only  reported"
+    )
+
+
+def test_null_is_a_dash_and_unknown_is_a_word() -> None:
+    _, line = format_events([event(log_index=1, decision="unknown")], width=None)
+    assert line.split() == [
+        "1", "~2025-11-21", "08:00:00.123456", "request", "-", "→", "-", "-", "-", "unknown", "-",
+        "-",
+    ]  # fmt: skip
+
+
+def test_trust_is_that_of_the_weakest_part() -> None:
+    weakest = event(src_spiffe_id_trust="attested", decision_trust="asserted")
+    assert format_events([weakest], width=None)[1].endswith("asserted")
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_narrow_terminal_cuts_the_long_columns_only(width: int) -> None:
+    long = {**REQUEST, "url_path": "/" + "x" * 300, "policy_name": "p" * 60}
+    header, line = format_events([long], width=width)
+    assert "…" in line
+    assert "403" in line
+    assert "denied" in line
+    assert header.startswith("INDEX")
+    assert len(line) <= max(width, 110)
+
+
+def test_what_a_terminal_would_act_on_is_shown_as_an_escape() -> None:
+    assert escape("/\x1b[2J\u202e\n") == r"/\x1b[2J\u202e\n"
+    _, line = format_events([{**REQUEST, "url_path": "/\x1b]0;x\x07"}], width=None)
+    assert line.isprintable()
+    titles = format_columns(["a"], [{"a": "\x1b"}], width=None)
+    assert titles == ["a", r"\x1b"]
+
+
+def test_chosen_columns_are_shown_as_they_are_named() -> None:
+    rows: list[dict[str, Any]] = [{"request_id": b"\x01" * 16, "n": 3, "t": ""}, {"n": None}]
+    assert format_columns(["n", "t", "request_id"], rows, width=None) == [
+        "n  t   request_id",
+        '3  ""  01010101-0101-0101-0101-010101010101',
+        "-  -   -",
+    ]
+
+
+def test_wide_characters_take_two_columns() -> None:
+    lines = format_columns(["a", "b"], [{"a": "日本", "b": 1}, {"a": "ab", "b": 2}], width=None)
+    assert lines == ["a     b", "日本  1", "ab    2"]
+
+
+def test_a_table_without_rows_is_its_titles() -> None:
+    assert format_columns(["a", "b"], [], width=80) == ["a  b"]
