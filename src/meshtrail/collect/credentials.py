@@ -1,0 +1,104 @@
+"""mTLS of the gRPC door: its files, checked, and read again when they change.
+
+Certificates of a mesh live for hours; a collector that is restarted for each would lose records.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import grpc
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from meshtrail.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from meshtrail.collect.diag import Diag
+
+_Versions = tuple[tuple[int, int, int], ...]
+
+
+class CertificateFiles:
+    """The certificate chain and key of the server, and who signs the certificates of senders.
+
+    Raises:
+        ConfigError: a file cannot be read, or is not what it should be.
+    """
+
+    def __init__(self, *, chain: Path, key: Path, client_ca: Path, diag: Diag) -> None:
+        self._chain = chain
+        self._key = key
+        self._client_ca = client_ca
+        self._diag = diag
+        self._versions = self._read_versions()
+        self._first = self._read()
+
+    def server_credentials(self) -> grpc.ServerCredentials:
+        """Credentials that require and verify a certificate of every sender."""
+        # The stubs do not know that None means "no change".
+        fetch = cast("Callable[[], grpc.ServerCertificateConfiguration]", self.fetch_changed)
+        return grpc.dynamic_ssl_server_credentials(
+            self._first, fetch, require_client_authentication=True
+        )
+
+    def fetch_changed(self) -> grpc.ServerCertificateConfiguration | None:
+        """What to go on with, or None when nothing changed. gRPC asks before each handshake.
+
+        Bad files change nothing: the certificates in use stay, and an alarm says why.
+        """
+        try:
+            versions = self._read_versions()
+            if versions == self._versions:
+                return None
+            self._versions = versions
+            changed = self._read()
+        except ConfigError as error:
+            self._diag.error("certificates_refused", reason=error.message)
+            return None
+        self._diag.info("certificates_read", chain=str(self._chain))
+        return changed
+
+    def _read_versions(self) -> _Versions:
+        versions = []
+        for path in (self._chain, self._key, self._client_ca):
+            try:
+                status = path.stat()
+            except OSError as error:
+                raise ConfigError(f"{path}: {error.strerror}", path=path) from error
+            versions.append((status.st_mtime_ns, status.st_size, status.st_ino))
+        return tuple(versions)
+
+    def _read(self) -> grpc.ServerCertificateConfiguration:
+        chain, key, client_ca = map(_read_file, (self._chain, self._key, self._client_ca))
+        certificate = _load_certificates(chain, self._chain)[0]
+        _load_certificates(client_ca, self._client_ca)
+        try:
+            private_key = load_pem_private_key(key, password=None)
+        except (ValueError, TypeError) as error:
+            # Not the library's text: an error about a key must not repeat any of it.
+            raise ConfigError(
+                f"{self._key} is not an unencrypted private key in PEM", path=self._key
+            ) from error
+        if private_key.public_key() != certificate.public_key():
+            raise ConfigError(
+                f"{self._key} is not the key of the certificate in {self._chain}", path=self._key
+            )
+        return grpc.ssl_server_certificate_configuration([(key, chain)], client_ca)
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}", path=path) from error
+
+
+def _load_certificates(pem: bytes, path: Path) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(pem)
+    except ValueError as error:
+        raise ConfigError(f"{path} holds no certificate in PEM: {error}", path=path) from error

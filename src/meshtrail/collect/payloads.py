@@ -1,0 +1,122 @@
+"""What collect itself has to say, as meshtrail-json payloads.
+
+Specified in docs/formats/entry.md.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from meshtrail.collect.clock import ClockStep
+    from meshtrail.collect.peer import Peer
+    from meshtrail.units import UnixNanos
+
+
+class CloseReason(StrEnum):
+    """Why a stream ended."""
+
+    ENDED = "ended"
+    CANCELLED = "cancelled"
+    ERROR = "error"
+    SHUTDOWN = "shutdown"
+    COLLECTOR_RESTARTED = "collector-restarted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectorFacts:
+    """What every stream-opened entry says of the collector.
+
+    Attributes:
+        version: of meshtrail.
+        started_ns: when this process began, on the collector's clock.
+        config_sha256: of its effective configuration.
+    """
+
+    version: str
+    started_ns: UnixNanos
+    config_sha256: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sender:
+    """Who speaks on a stream.
+
+    Attributes:
+        transport: ``grpc`` or ``self``.
+        service: the gRPC service.
+        listener: the address that was listened on.
+        peer: the other end of the connection; None for the collector itself.
+        claimed: what the sender says of itself.
+        identifier_sha256: of the bytes in which it does.
+        identifier_bytes: how many they are.
+        detail: what was wrong with any of this.
+    """
+
+    transport: str
+    service: str | None = None
+    listener: str | None = None
+    peer: Peer | None = None
+    claimed: dict[str, Any] | None = None
+    identifier_sha256: bytes | None = None
+    identifier_bytes: int | None = None
+    detail: str | None = None
+
+
+def encode_json(value: object) -> bytes:
+    """UTF-8 JSON with sorted keys and no spaces. One value, one spelling."""
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    ).encode()
+
+
+def stream_opened(sender: Sender, collector: CollectorFacts) -> bytes:
+    """The payload of a stream-opened entry."""
+    peer = sender.peer
+    return encode_json(
+        {
+            "transport": sender.transport,
+            "service": sender.service,
+            "listener": sender.listener,
+            "peer": peer and peer.address,
+            "auth": peer.auth if peer else "none",
+            "authenticated": {
+                "spiffe_id": peer and peer.spiffe_id,
+                "certificate_sha256": _hex(peer.certificate_sha256 if peer else None),
+            },
+            "claimed": sender.claimed,
+            "identifier_sha256": _hex(sender.identifier_sha256),
+            "identifier_bytes": sender.identifier_bytes,
+            "detail": sender.detail,
+            "config_sha256": _hex(collector.config_sha256),
+            "collector": {"version": collector.version, "started_ns": collector.started_ns},
+        }
+    )
+
+
+def stream_closed(
+    reason: CloseReason, *, detail: str | None, records_count: int, frames_count: int
+) -> bytes:
+    """The payload of a stream-closed entry."""
+    return encode_json(
+        {"reason": reason, "detail": detail, "records": records_count, "frames": frames_count}
+    )
+
+
+def clock_step(step: ClockStep) -> bytes:
+    """The payload of a clock entry."""
+    return encode_json(
+        {"wall_ns": step.wall_ns, "collector_ns": step.collector_ns, "step_ns": step.step_ns}
+    )
+
+
+def counter(name: str, value: int, *, from_ns: UnixNanos, until_ns: UnixNanos) -> bytes:
+    """The payload of a counter entry."""
+    return encode_json({"name": name, "value": value, "from_ns": from_ns, "until_ns": until_ns})
+
+
+def _hex(digest: bytes | None) -> str | None:
+    return None if digest is None else digest.hex()

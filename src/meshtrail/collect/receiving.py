@@ -1,0 +1,126 @@
+"""The life of one sender's stream: read, wait for room in the journal, put; then close it in order.
+
+Whatever a sender does ends at most its own stream. Senders are held back by not reading on; a
+stream is never reset for want of room: a reset loses records silently, a stalled Envoy counts them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from meshtrail.collect.payloads import CloseReason
+from meshtrail.errors import MeshtrailError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from meshtrail.collect.als import AlsFramer
+    from meshtrail.collect.clock import CollectorClock
+    from meshtrail.collect.diag import Diag
+    from meshtrail.collect.stream import Stream
+    from meshtrail.journal import Frame
+
+
+class MessageSource(Protocol):
+    """The sender's side of a stream."""
+
+    async def read(self) -> bytes | None:
+        """The next message; None at the end, however it came about."""
+        ...
+
+
+class FrameSink(Protocol):
+    """Where frames go: ``journal.GroupCommit``."""
+
+    async def room(self) -> None:
+        """Return when frames may be put."""
+        ...
+
+    def put(self, frames: Iterable[Frame]) -> None:
+        """Take frames; never waits."""
+        ...
+
+
+class Receiving:
+    """One stream that is being received.
+
+    Attributes:
+        messages_count: how many came in.
+    """
+
+    def __init__(
+        self,
+        *,
+        stream: Stream,
+        framer: AlsFramer,
+        commit: FrameSink,
+        clock: CollectorClock,
+        diag: Diag,
+        message_bytes_max: int,
+    ) -> None:
+        self.messages_count = 0
+        self._stream = stream
+        self._framer = framer
+        self._commit = commit
+        self._clock = clock
+        self._diag = diag
+        self._message_bytes_max = message_bytes_max
+        self._in_hand: bytes | None = None
+        self._error: str | None = None
+        self._is_closed = False
+
+    @property
+    def error(self) -> str | None:
+        """Why the stream must end from this side; None when nothing is wrong."""
+        return self._error
+
+    async def receive(self, source: MessageSource) -> None:
+        """Take messages until the end of the stream, or until it must end.
+
+        Raises:
+            DurabilityError: the journal takes nothing any more; the process must end.
+        """
+        try:
+            while (message := await source.read()) is not None:
+                self._in_hand = message
+                await self._commit.room()
+                self._take_in_hand()
+                if self._error is not None:
+                    return
+        except MeshtrailError:
+            raise
+        except Exception as error:  # noqa: BLE001 - one sender must not end the recording of all others
+            self._error = f"the collector failed on this stream: {error!r}"
+            self._diag.error("stream_failed", stream=self._stream.id, error=repr(error))
+
+    def close(self, reason: CloseReason, detail: str | None = None) -> None:
+        """Say how the stream ended; nothing is taken from it any more. The first reason counts.
+
+        Raises:
+            DurabilityError: the journal takes nothing any more.
+        """
+        if self._is_closed:
+            return
+        # A message that waits for room was received: it is put, room or not.
+        self._take_in_hand()
+        self._is_closed = True
+        if self._error is not None:
+            reason, detail = CloseReason.ERROR, self._error
+        if self._framer.is_open:
+            closed = self._stream.closed_frame(reason, detail=detail, received_ns=self._clock.now())
+            self._commit.put([closed])
+
+    def _take_in_hand(self) -> None:
+        message, self._in_hand = self._in_hand, None
+        if message is None or self._is_closed:
+            return
+        self.messages_count += 1
+        received_ns = self._clock.now()
+        if len(message) <= self._message_bytes_max:
+            self._commit.put(self._framer.frame_message(message, received_ns=received_ns))
+            return
+        self._error = (
+            f"a message of {len(message)} bytes was refused, at most "
+            f"{self._message_bytes_max} are taken"
+        )
+        self._commit.put(self._framer.frame_refusal(self._error, received_ns=received_ns))
