@@ -34,7 +34,8 @@ def _row(column: Column) -> str:
     null = "yes" if column.nullable else "no"
     bloom = "; Bloom filter" if column.bloom else ""
     kind = str(column.type).replace("fixed_size_binary[", "binary(").replace("]", ")")
-    return f"| {column.field_id} | `{column.name}` | {short} | {kind}{unit} | {null} | {column.about}{bloom} |\n"
+    cells = (column.field_id, f"`{column.name}`", short, kind + unit, null, column.about + bloom)
+    return f"| {' | '.join(map(str, cells))} |\n"
 
 
 def insert(document: str) -> str:
