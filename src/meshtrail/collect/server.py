@@ -36,9 +36,12 @@ _DRAIN_S_MAX = 2.0
 _WINDOW_BYTES = 128 << 10
 
 
-def server_options(*, message_bytes_max: int) -> list[tuple[str, int]]:
+def server_options(*, message_bytes_max: int, streams_max: int) -> list[tuple[str, int]]:
     """Channel arguments of the server."""
     return [
+        # After a restart every sender comes back at once; gRPC's own limit is 1,000 that wait.
+        ("grpc.server.max_pending_requests", 2 * streams_max),
+        ("grpc.server.max_pending_requests_hard_limit", 4 * streams_max),
         # A second collector on the same port is an error, not a share of the connections.
         ("grpc.so_reuseport", 0),
         # Between the two limits we refuse ourselves, and can say so in the stream-closed entry.
@@ -53,7 +56,7 @@ def server_options(*, message_bytes_max: int) -> list[tuple[str, int]]:
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_pings_without_data", 0),
         # An Envoy that is configured to ping often must not be sent away for it.
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+        ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
         ("grpc.server_handshake_timeout_ms", 20_000),
     ]
 
@@ -112,7 +115,8 @@ class AlsServer(grpc.GenericRpcHandler):
             self._handle
         )
         self._server = grpc.aio.server(
-            handlers=(self,), options=server_options(message_bytes_max=message_bytes_max)
+            handlers=(self,),
+            options=server_options(message_bytes_max=message_bytes_max, streams_max=streams_max),
         )
         text = address.format()
         try:

@@ -8,7 +8,7 @@ normal start recovers.
 from __future__ import annotations
 
 from collections import deque
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, Protocol
@@ -160,10 +160,12 @@ class Sealer:
     def close(self) -> None:
         """Let go of the directory; nothing is written. A running merge is left to recovery."""
         self._is_sound = False
-        self._merging.stop()
-        for reader in self._journals.values():
-            reader.close()
-        self._lock.close()
+        # Last of all the lock, whatever happens before: the next sealer must be able to start.
+        with ExitStack() as stack:
+            stack.callback(self._lock.close)
+            for reader in self._journals.values():
+                stack.callback(reader.close)
+            self._merging.stop()
 
     @contextmanager
     def _working(self) -> Iterator[None]:

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import grpc
 import grpc.aio
 import pytest
+from grpc._cython import cygrpc  # type: ignore[attr-defined] # the stubs leave it out
 
 from meshtrail.collect import CollectOptions
+from meshtrail.collect.server import server_options
 from meshtrail.errors import ConfigError
 from tests.als_messages import als_message, http_record, identifier
 from tests.collect_rig import (
@@ -24,8 +27,6 @@ from tests.collect_rig import (
 from tests.rig.certs import Authority
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.rig.certs import Identity
 
 FIRST = als_message(claims=identifier(), http=[http_record("/first")])
@@ -45,6 +46,13 @@ def closings(directory: Path) -> list[dict[str, object]]:
     entries = read_entries(directory)
     check_streams(entries)
     return [stream[-1].json for stream in by_stream(entries)]
+
+
+def test_every_server_option_is_a_name_that_grpc_knows() -> None:
+    # gRPC takes any name and ignores those that it does not know.
+    library = Path(cygrpc.__file__).read_bytes()
+    for name, _ in server_options(message_bytes_max=1, streams_max=1):
+        assert name.encode() + b"\0" in library
 
 
 def test_stream_that_its_sender_ends_is_closed_as_ended(directory: Path) -> None:

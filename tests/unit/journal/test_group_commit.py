@@ -112,6 +112,7 @@ def test_senders_wait_while_more_is_pending_than_the_bound(directory: Path) -> N
                 await commit.room()
                 entered += 1
                 commit.put([record_frame(bytes(400))])
+                assert commit._pending_bytes <= BIG_FILES.pending_bytes_max + 700
 
         async with asyncio.TaskGroup() as tasks:
             for _ in range(20):

@@ -137,7 +137,7 @@ def records(draw: st.DrawFn) -> bytes:
     return data
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(payloads=st.lists(records(), min_size=1, max_size=6), is_opened=st.booleans())
 def test_reference_agrees_on_any_record(*, payloads: list[bytes], is_opened: bool) -> None:
     entries = [entry(payload, seq=seq) for seq, payload in enumerate(payloads, 1)]

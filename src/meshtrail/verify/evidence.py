@@ -1,0 +1,170 @@
+"""Single entries with their proofs, from a log that is believed no further than its checkpoint.
+
+Every proof leads from the entry's own bytes to the root that the key signed, through tiles that are
+held against that root; segments and manifests only say where to look.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from meshtrail.errors import (
+    DigestError,
+    LeafError,
+    ManifestError,
+    MissingFileError,
+    NotFoundError,
+)
+from meshtrail.merkle import AuthenticTree, hash_leaf
+from meshtrail.model.event import SEGMENT_SCHEMA
+from meshtrail.note import UnverifiedProof, format_proof, open_checkpoint
+from meshtrail.store.checkpoint_files import read_published
+from meshtrail.store.layout import Layout
+from meshtrail.store.manifest_files import read_newest
+from meshtrail.store.tiles import TilesReader
+from meshtrail.units import LeafIndex
+from meshtrail.verify.findings import short
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from meshtrail.store.layout import RangeFile
+    from meshtrail.verify.pins import TrustedKey
+
+INDEXES_MAX: Final = 100_000
+"""Entries proven at a time: a bundle is for people to hand over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """One entry and what proves it.
+
+    Attributes:
+        entry: its exact bytes.
+        proof: the ``.tlog-proof`` file.
+        event: the row of the segment, by column; for reading only, nothing proves it.
+    """
+
+    leaf_index: int
+    entry: bytes
+    proof: bytes
+    event: dict[str, Any]
+
+    def as_json(self) -> dict[str, object]:
+        """Plain facts."""
+        return {
+            "log_index": self.leaf_index,
+            "entry_bytes": len(self.entry),
+            "leaf_hash": hash_leaf(self.entry).hex(),
+        }
+
+
+class ProvenLog:
+    """The tree of the published checkpoint, with the segments that hold its entries.
+
+    Raises:
+        NotFoundError: nothing is published yet.
+        SignatureError, ManifestError, InclusionError: what is stored is not what was signed.
+    """
+
+    def __init__(self, root: Path, trusted: TrustedKey) -> None:
+        layout = Layout(root)
+        verifier = trusted.verifier
+        # The checkpoint first: manifests are written before it, so they reach at least as far.
+        note = read_published(layout)
+        if note is None:
+            raise NotFoundError(f"{root} has no published checkpoint yet", path=root)
+        self.checkpoint_note = note
+        self.checkpoint = open_checkpoint(note, verifier, origin=verifier.name)
+        pinned = read_newest(layout, verifier, origin=verifier.name)
+        if pinned is None:
+            raise ManifestError(f"{root} has a published checkpoint and no manifest", path=root)
+        self._root = root
+        self._segments = [file.named for file in pinned.live.folder("segments")]
+        tiles = [file.named for file in pinned.live.folder("tiles")]
+        self._tree = AuthenticTree(
+            TilesReader(root, tiles),
+            tree_size=self.checkpoint.tree_size,
+            root_hash=self.checkpoint.root_hash,
+        )
+
+    def prove(self, indexes: Sequence[int]) -> Iterator[Evidence]:
+        """The entries at some indexes with their proofs, in ascending order, each once.
+
+        Raises:
+            NotFoundError: an index outside the published tree, or too many of them.
+            LeafError: what a segment holds is not the leaf of the tree.
+            DigestError, MissingFileError: a segment or tiles file cannot be read.
+            InclusionError: tiles do not lead to the signed root.
+        """
+        wanted = sorted(set(indexes))
+        tree_size = self.checkpoint.tree_size
+        for index in wanted:
+            if not 0 <= index < tree_size:
+                raise NotFoundError(
+                    f"the published log has {tree_size} entries, 0 to {tree_size - 1}: "
+                    f"there is no entry {index}",
+                    leaf_index=index,
+                    tree_size=tree_size,
+                )
+        if len(wanted) > INDEXES_MAX:
+            raise NotFoundError(f"{len(wanted)} entries at a time, at most {INDEXES_MAX}")
+        for index, row in self._rows(wanted):
+            entry = row.pop("entry")
+            self._check_leaf(index, entry)
+            yield Evidence(
+                leaf_index=index, entry=entry, proof=self._proof(LeafIndex(index)), event=row
+            )
+
+    def _check_leaf(self, index: int, entry: bytes) -> None:
+        want, got = self._tree.read_hashes(0, index, index + 1), hash_leaf(entry)
+        if want != got:
+            raise LeafError(
+                f"entry {index} hashes to {short(got)}, its leaf is {short(want)}",
+                leaf_index=index,
+                want=want,
+                got=got,
+            )
+
+    def _proof(self, index: LeafIndex) -> bytes:
+        return format_proof(
+            UnverifiedProof(
+                leaf_index=index,
+                hashes=tuple(self._tree.prove_inclusion(index)),
+                checkpoint_note=self.checkpoint_note,
+            )
+        )
+
+    def _rows(self, wanted: list[int]) -> Iterator[tuple[int, dict[str, Any]]]:
+        """The rows of some leaves: each row group that holds any is read once."""
+        for named in self._segments:
+            here = [index for index in wanted if named.start <= index < named.end]
+            if here:
+                yield from self._segment_rows(named, here)
+
+    def _segment_rows(
+        self, named: RangeFile, wanted: Iterable[int]
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        try:
+            with pq.ParquetFile(self._root / named.path) as file:
+                start = named.start
+                for group in range(file.num_row_groups):
+                    end = start + file.metadata.row_group(group).num_rows
+                    rows = [index - start for index in wanted if start <= index < end]
+                    if rows:
+                        table = file.read_row_group(group, columns=SEGMENT_SCHEMA.names)
+                        for row, values in zip(rows, table.take(rows).to_pylist(), strict=True):
+                            yield start + row, values
+                    start = end
+        except FileNotFoundError as error:
+            raise MissingFileError(f"{named.path} is gone", path=named.path) from error
+        except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+            raise DigestError(
+                f"{named.path} cannot be read as the file that the manifest names: {error}",
+                path=named.path,
+            ) from error

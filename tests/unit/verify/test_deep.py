@@ -1,0 +1,156 @@
+"""The deep audit compares every column, samples with a second decoder, and follows streams."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pytest
+
+from meshtrail.errors import TamperError
+from meshtrail.model.event import EVENT_SCHEMA
+from meshtrail.sources.derive import derive_events
+from meshtrail.sources.reference import derive_reference
+from meshtrail.sources.streams import Streams
+from meshtrail.units import LeafIndex
+from meshtrail.verify import KeySource, TrustedKey, audit
+from meshtrail.verify import deep as deep_module
+from meshtrail.verify.deep import Sample, choose_sample, compare_events
+from meshtrail.verify.findings import PieceFindings
+from tests.faults.tamper.scene import report_of
+from tests.log_builder import (
+    ORIGIN,
+    EntryWriter,
+    LogBuilder,
+    build_small_log,
+    http_record,
+    make_signer,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TRUSTED = TrustedKey(verifier=make_signer().verifier, source=KeySource.OPTION)
+
+
+def derive(count: int) -> pa.Table:
+    writer = EntryWriter()
+    entries = [writer.opened(5), *(writer.record(5, http_record(n)) for n in range(count - 1))]
+    return derive_events(
+        pa.array(entries, pa.binary()),
+        log=ORIGIN,
+        start=LeafIndex(70),
+        streams=Streams(),
+        read_blob=lambda _: b"",
+    )
+
+
+def other_value(kind: pa.DataType, value: object) -> object:
+    """A value of a type that is not this one."""
+    if pa.types.is_string(kind):
+        return f"{value}!"
+    if pa.types.is_fixed_size_binary(kind):
+        return bytes(kind.byte_width) if value != bytes(kind.byte_width) else None
+    return 1 if value != 1 else 2
+
+
+@pytest.mark.parametrize("name", EVENT_SCHEMA.names)
+def test_every_column_of_every_row_is_compared(name: str) -> None:
+    derived = derive(6)
+    field = EVENT_SCHEMA.field(name)
+    for row in (0, 5):
+        values = derived.column(name).to_pylist()
+        values[row] = other_value(field.type, values[row])
+        at = EVENT_SCHEMA.get_field_index(name)
+        stored = derived.set_column(at, field, pa.array(values, field.type))
+        found = PieceFindings()
+        compare_events(stored, derived, 70, found)
+        assert [(one.subject, one.facts["column"]) for one in found.kept] == [
+            (f"entry {70 + row}", name)
+        ]
+
+
+def test_null_and_value_differ_and_two_nulls_do_not() -> None:
+    derived = derive(4)
+    at = EVENT_SCHEMA.get_field_index("url_path")
+    values = derived.column("url_path").to_pylist()
+    for row in (0, 2):
+        changed = list(values)
+        changed[row] = "/x" if changed[row] is None else None
+        stored = derived.set_column(at, EVENT_SCHEMA.field(at), pa.array(changed, pa.string()))
+        found = PieceFindings()
+        compare_events(stored, derived, 0, found)
+        assert [one.subject for one in found.kept] == [f"entry {row}"]
+    found = PieceFindings()
+    compare_events(derived, derived.slice(0), 0, found)
+    assert found.kept == []
+
+
+@pytest.mark.parametrize(
+    ("size", "every"), [(1, 1), (99, 1), (100, 1), (5_000, 50), (100_000, 1000), (10**9, 1000)]
+)
+def test_sample_is_one_in_a_thousand_and_a_hundred_at_least(size: int, every: int) -> None:
+    sample = choose_sample(tree_size=size, root_hash=bytes(range(32)))
+    assert sample.every == every
+    assert 0 <= sample.first < every
+
+
+def test_sampled_rows_are_the_same_however_the_log_is_cut() -> None:
+    sample = Sample(first=3, every=10)
+    whole = list(sample.rows(0, 100))
+    assert whole == list(range(3, 100, 10))
+    for cut in range(101):
+        assert whole == [
+            *sample.rows(0, cut),
+            *(cut + row for row in sample.rows(cut, 100 - cut)),
+        ]
+
+
+def test_disagreement_of_the_second_decoder_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_small_log(tmp_path / "log")
+    real = derive_reference
+
+    def lying(*arguments: Any, start: LeafIndex, **named: Any) -> pa.Table:
+        table = real(*arguments, start=start, **named)
+        if start != 8:
+            return table
+        at = EVENT_SCHEMA.get_field_index("url_path")
+        return table.set_column(at, EVENT_SCHEMA.field(at), pa.array(["/other"], pa.string()))
+
+    monkeypatch.setattr(deep_module, "derive_reference", lying)
+    with pytest.raises(TamperError) as caught:
+        audit(tmp_path / "log", trusted=TRUSTED, is_deep=True, workers=1)
+    assert (caught.value.subject, caught.value.column) == ("entry 8", "url_path")
+
+
+def test_senders_are_known_in_later_pieces_and_forgotten_when_closed(tmp_path: Path) -> None:
+    builder = LogBuilder(tmp_path / "log")
+    writer = EntryWriter()
+    builder.seal([writer.opened(5, node_id="a"), writer.opened(6, node_id="b")])
+    builder.seal([writer.record(5, http_record(1)), writer.record(6, http_record(2))])
+    builder.seal([writer.closed(5)])
+    builder.seal([writer.opened(7, node_id="c"), writer.record(6, http_record(3))])
+    report = audit(tmp_path / "log", trusted=TRUSTED, is_deep=True, workers=1)
+    assert report.is_clean
+    assert report.derived_count == report.sampled_count == 7
+
+
+def test_deep_audit_stops_behind_entries_that_are_gone(tmp_path: Path) -> None:
+    builder = build_small_log(tmp_path / "log")
+    segment = builder.live.folder("segments")[1]
+    (tmp_path / "log" / segment.named.path).write_bytes(b"")
+    with pytest.raises(TamperError) as caught:
+        audit(tmp_path / "log", trusted=TRUSTED, is_deep=True, workers=1)
+    report = report_of(caught.value)
+    assert report.counts == {"DigestError": 1}
+    assert report.derived_count == 11
+    assert [one.check for one in report.notes] == ["deep-stopped"]
+
+
+def test_deep_audit_of_a_later_range_says_that_it_did_not_derive(tmp_path: Path) -> None:
+    build_small_log(tmp_path / "log")
+    report = audit(tmp_path / "log", trusted=TRUSTED, is_deep=True, index_range=(5, 9), workers=1)
+    assert report.derived_count == 0
+    assert [one.check for one in report.notes] == ["deep-stopped"]
