@@ -16,6 +16,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,8 @@ from tests.rig.recorder import wait_until  # noqa: E402 - path first
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.rig.envoy import Envoy
 
 FLUSH_S_MAX = 20.0
 STOP_S_MAX = 60.0
@@ -67,12 +70,17 @@ def send(identities: Identities, port: int) -> str:
         send_tcp(mesh)
         for envoy in (mesh.frontend, mesh.payments):
             wait_until(
-                lambda envoy=envoy: envoy.records_flushed() >= len(load),
+                partial(has_reported, envoy, len(load)),
                 "Envoy has sent its access log",
                 seconds_max=FLUSH_S_MAX,
             )
     answers = ", ".join(f"{count} times {status}" for status, count in sorted(statuses.items()))
     return f"{len(load)} requests went through two Envoys and were answered {answers}"
+
+
+def has_reported(envoy: Envoy, records_count: int) -> bool:
+    """Whether an Envoy has sent so many records."""
+    return envoy.records_flushed() >= records_count
 
 
 def main() -> None:

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
 WRITERS = ("collect", "serve")
 QUARTER_NS = 15 * 60 * 1_000_000_000
+DAY_NS = 24 * 4 * QUARTER_NS
 
 
 class RecordingSigner:
@@ -121,16 +122,20 @@ class Trial:
         """What the kernel does for a process that has ended."""
         disk.close_all()
 
-    def recover(self, root: Path | None = None, disk: Disk | None = None) -> None:
+    def recover(
+        self, root: Path | None = None, disk: Disk | None = None, *, later_ns: int = QUARTER_NS
+    ) -> None:
         """Start everything as always, close the streams that were left open, seal to the end."""
         before, self.rig = self.rig, self._make_rig(root or self.root, disk)
         self.rig.load = copy.deepcopy(before.load)
         self.rig.durable = dict(before.durable)
-        self.rig.clock.advance(before.clock.wall - self.rig.clock.wall + QUARTER_NS)
+        self.rig.clock.advance(before.clock.wall - self.rig.clock.wall + later_ns)
         for name in WRITERS:
-            frames = self.rig.load.reopen(self.rig.open_writer(name).left_open)
-            if frames:
-                self.rig.append(*frames, writer=name)
+            self.rig.append(
+                *self.rig.load.reopen(self.rig.open_writer(name).left_open),
+                self.rig.load.opened(),
+                writer=name,
+            )
         self.rig.seal()
 
     def fork(self) -> Trial:
@@ -209,7 +214,9 @@ def try_power_cut(root: Path, cuts_at: int, survivals: tuple[Survival, ...]) -> 
     return disk.cut_at
 
 
-def try_kill_and_power_cut(root: Path, kills_at: int, *, cuts_after: int | None = None) -> None:
+def try_kill_and_power_cut(
+    root: Path, kills_at: int, *, cuts_after: int | None = None, later_ns: int = QUARTER_NS
+) -> None:
     """One run that ends in a killed process, a start on the same machine, and then a power cut.
 
     What the killed process wrote without fsync is there for the start to find, and durable only if
@@ -219,6 +226,7 @@ def try_kill_and_power_cut(root: Path, kills_at: int, *, cuts_after: int | None 
         root: an empty folder.
         kills_at: the call before which the process is killed.
         cuts_after: calls of the start before the power goes; None: when all is sealed.
+        later_ns: time until the start; a day later, checkpoints go to another file.
     """
     trial = Trial(root / "before")
     disk = CrashDisk(trial.root, kills_at)
@@ -226,7 +234,7 @@ def try_kill_and_power_cut(root: Path, kills_at: int, *, cuts_after: int | None 
         trial.live(disk)
     disk.go_on(cuts_after=cuts_after)
     with suppress(PowerCutError):
-        trial.recover(disk=disk)
+        trial.recover(disk=disk, later_ns=later_ns)
     trial.end_process(disk)
     disk.leave(root / "after", Survival.NOTHING)
     trial.recover(root / "after")
@@ -244,13 +252,13 @@ def list_calls(root: Path) -> list[str]:
     return [re.sub(r"[0-9a-f]{12,}", "N", call) for call in disk.calls]
 
 
-def choose_calls(calls: list[str]) -> list[int]:
-    """One call of each kind that changes what a crash leaves; of several, one in the middle."""
+def choose_calls(calls: list[str], *, is_first: bool = False) -> list[int]:
+    """One call of each kind that changes what a crash leaves: the first, or one in the middle."""
     places: dict[str, list[int]] = {}
     for at, call in enumerate(calls):
         if not call.startswith(("open ", "close ")):
             places.setdefault(call, []).append(at)
-    return sorted(found[len(found) // 2] for found in places.values())
+    return sorted(found[0 if is_first else len(found) // 2] for found in places.values())
 
 
 def main() -> int:
@@ -268,8 +276,10 @@ def main() -> int:
             failed = [try_failure(root / how.value, at, how) for how in Failure]
             cut = try_power_cut(root / "cut", at, tuple(Survival))
             try_kill_and_power_cut(root / "killed", at)
-            # A start has about a hundred calls.
-            try_kill_and_power_cut(root / "twice", at, cuts_after=at * 7 % 100)
+            try_kill_and_power_cut(root / "next day", at, later_ns=DAY_NS)
+            # A start and what it seals is less than two hundred calls.
+            for cuts_after in range(at % 17, 200, 17):
+                try_kill_and_power_cut(root / f"{cuts_after}", at, cuts_after=cuts_after)
             shutil.rmtree(root)
             sys.stdout.write(f"{at}: {cut or 'after the last call'}\n")
             if cut is None and not any(failed):

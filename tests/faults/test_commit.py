@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults.commit import (
+    DAY_NS,
+    QUARTER_NS,
     choose_calls,
     list_calls,
     small_limits,
@@ -50,14 +52,20 @@ def test_power_cut_before_one_call_of_each_kind_loses_nothing_that_was_durable(
 
 
 @pytest.mark.slow
-def test_start_makes_durable_what_a_killed_process_left(tmp_path: Path) -> None:
-    chosen = choose_calls(list_calls(tmp_path / "clean"))
-    for at in chosen[::2]:
-        try_kill_and_power_cut(tmp_path / str(at), at)
+@pytest.mark.parametrize("later_ns", [QUARTER_NS, DAY_NS], ids=["same day", "next day"])
+def test_start_makes_durable_what_a_killed_process_left(later_ns: int, tmp_path: Path) -> None:
+    for at in choose_calls(list_calls(tmp_path / "clean"), is_first=True):
+        try_kill_and_power_cut(tmp_path / str(at), at, later_ns=later_ns)
 
 
 @pytest.mark.slow
-def test_power_cut_in_the_start_after_a_kill_loses_nothing(tmp_path: Path) -> None:
-    chosen = choose_calls(list_calls(tmp_path / "clean"))
-    for number, at in enumerate(chosen[1::4]):
-        try_kill_and_power_cut(tmp_path / str(at), at, cuts_after=number * 9)
+@pytest.mark.parametrize("cuts_after", [5, *range(8, 16), 30, 60, 90])
+def test_power_cut_in_the_start_after_a_kill_loses_nothing(cuts_after: int, tmp_path: Path) -> None:
+    calls = list_calls(tmp_path / "clean")
+    made = calls.index("mkdir data/journal/collect")
+    for at in (
+        calls.index("fsync data/journal", made),
+        calls.index("fsync data/journal/collect", made),
+        calls.index("rename data/published/checkpoint"),
+    ):
+        try_kill_and_power_cut(tmp_path / str(at), at, cuts_after=cuts_after)

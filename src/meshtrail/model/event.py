@@ -83,7 +83,7 @@ _TRUST = "how the field before it is known: attested, reported, derived, asserte
 
 
 def _end(first_id: int, end: str, short: str, whose: str) -> tuple[Column, ...]:
-    """The columns of one end, ``src_`` or ``dst_``; ids first_id+7 to +12 are kept for workloads."""
+    """The columns of one end; the ids from first_id + 7 to + 12 are kept for workloads."""
     return (
         Column(
             first_id,
@@ -110,9 +110,7 @@ def _end(first_id: int, end: str, short: str, whose: str) -> tuple[Column, ...]:
 
 COLUMNS: Final[tuple[Column, ...]] = (
     Column(1, "log", _S, "origin of the log", nullable=False),
-    Column(
-        2, "log_index", _I64, "leaf index, hence its proof", short="index", nullable=False
-    ),
+    Column(2, "log_index", _I64, "leaf index, hence its proof", short="index", nullable=False),
     Column(3, "kind", _S, "what it is about", nullable=False),
     Column(4, "time", _I64, "start of the happening, on the reporter's clock", unit="ns"),
     Column(5, "end_time", _I64, "its end, on the reporter's clock", unit="ns"),
@@ -171,9 +169,7 @@ COLUMNS: Final[tuple[Column, ...]] = (
         87, "http_request_forwarded_for", _S, "x-forwarded-for, which anyone can set", short="xff"
     ),
     Column(100, "envoy_access_log_type", _S, "which moment of the stream was logged"),
-    Column(
-        101, "envoy_response_flags", _S, "Envoy's short codes, joined by commas", short="flags"
-    ),
+    Column(101, "envoy_response_flags", _S, "Envoy's short codes, joined by commas", short="flags"),
     Column(102, "envoy_response_code_details", _S, "why this status", short="details"),
     Column(103, "envoy_connection_termination_details", _S, "why the connection ended"),
     Column(104, "envoy_upstream_cluster", _S, "upstream cluster", short="upstream"),
@@ -214,7 +210,9 @@ COLUMNS: Final[tuple[Column, ...]] = (
     Column(
         192, "response_start_duration", _I64, "first byte in to first byte of the answer", unit="ns"
     ),
-    Column(193, "bytes_received", _I64, "on the downstream wire, or of the connection", unit="bytes"),
+    Column(
+        193, "bytes_received", _I64, "on the downstream wire, or of the connection", unit="bytes"
+    ),
     Column(194, "bytes_sent", _I64, "on the downstream wire, or of the connection", unit="bytes"),
 )
 

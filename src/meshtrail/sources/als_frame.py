@@ -21,8 +21,13 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor
 
 RECORDS_COUNT_MAX = 65_536
-"""An empty record takes 2 bytes of a message and over 100 in the log: 16 MiB would become 8 million
-entries. Envoy sends 25 to 40 in a message of its default size."""
+"""Records that are sliced out of one message. Envoy sends 25 to 40 in one of its default size."""
+
+SMALL_RECORDS_MAX = 1_024
+RECORD_BYTES_MIN = 32
+"""More than so many of less than this on average are not sliced. An empty record takes 2 bytes of a
+message, and as an entry a kilobyte of the sealer's memory; the smallest that Envoy writes has a
+time and two addresses."""
 
 
 @cache
@@ -70,10 +75,13 @@ def inspect_frame(frame: bytes) -> FrameShape:
     message = _parse(frame)
     http_count = len(message.http_logs.log_entry)
     tcp_count = len(message.tcp_logs.log_entry)
-    if http_count + tcp_count > RECORDS_COUNT_MAX:
+    records_count = http_count + tcp_count
+    is_padding = records_count > SMALL_RECORDS_MAX and len(frame) < RECORD_BYTES_MIN * records_count
+    if is_padding or records_count > RECORDS_COUNT_MAX:
         raise InputError(
-            f"a message of {len(frame)} bytes with {http_count + tcp_count} records, "
-            f"at most {RECORDS_COUNT_MAX} are sliced"
+            f"a message of {len(frame)} bytes with {records_count} records: at most "
+            f"{RECORDS_COUNT_MAX} are sliced, and at most {SMALL_RECORDS_MAX} "
+            f"of less than {RECORD_BYTES_MIN} bytes on average"
         )
     identifier = message.identifier or None
     message.DiscardUnknownFields()

@@ -43,6 +43,24 @@ def cut_descriptor(published: Descriptor, tree: FieldTree, *, package: str) -> D
     return pool.FindMessageTypeByName(f"{package}.Root")
 
 
+def repeat_descriptor(element: Descriptor) -> Descriptor:
+    """A message type with nothing but field 1, repeated: messages of type ``element``."""
+    file = descriptor_pb2.FileDescriptorProto()
+    element.file.CopyToProto(file)
+    file.name = f"{file.package}.many.proto"
+    many = file.message_type.add(name="Many")
+    many.field.add(
+        name="elements",
+        number=1,
+        type=_Field.TYPE_MESSAGE,
+        label=_Field.LABEL_REPEATED,
+        type_name=f".{element.full_name}",
+    )
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(file.SerializeToString())
+    return pool.FindMessageTypeByName(f"{file.package}.Many")
+
+
 def _add_message(
     file: descriptor_pb2.FileDescriptorProto, published: Descriptor, tree: FieldTree, name: str
 ) -> None:

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class BlobReference:
-    """A blob that an entry names, with the length that it says it has."""
+    """A blob that an entry names, with the length that it says it has; None when it says none."""
 
     leaf_index: int
     sha256: bytes
-    bytes_count: int
+    bytes_count: int | None
 
 
 def find_references(
@@ -51,28 +51,39 @@ def find_references(
         payload = entries[int(row)].as_py()[HEADER_BYTES:]
         if int(headers["flags"][row]) & EntryFlags.SALTED:
             payload = payload[SALT_BYTES:]
-        reference = _of_prefix(payload) if is_prefix[row] else _of_opening(payload)
-        if reference is not None:
-            found.append(BlobReference(start + int(row), *reference))
+        named = _of_prefix(payload) if is_prefix[row] else _of_opening(payload)
+        found += [BlobReference(start + int(row), sha256, length) for sha256, length in named]
     return found
 
 
-def _of_prefix(payload: bytes) -> tuple[bytes, int] | None:
+def _of_prefix(payload: bytes) -> list[tuple[bytes, int | None]]:
     try:
         prefix = decode_prefix(payload)
     except EntryFormatError:
-        return None
-    return prefix.sha256, prefix.whole_bytes
+        return []
+    return [(prefix.sha256, prefix.whole_bytes)]
 
 
-def _of_opening(payload: bytes) -> tuple[bytes, int] | None:
-    """The identifier of a stream; None when it has none, or does not say so in our form."""
+def _of_opening(payload: bytes) -> list[tuple[bytes, int | None]]:
+    """The identifier of a stream and the configuration of its collector, where it names them."""
     try:
         opened: Any = json.loads(payload)
-        sha256 = bytes.fromhex(opened["identifier_sha256"])
-        length = opened["identifier_bytes"]
-    except (ValueError, KeyError, TypeError):
+    except ValueError:
+        return []
+    if not isinstance(opened, dict):
+        return []
+    length = opened.get("identifier_bytes")
+    named = [
+        (_digest(opened.get("identifier_sha256")), length if isinstance(length, int) else None),
+        (_digest(opened.get("config_sha256")), None),
+    ]
+    return [(sha256, length) for sha256, length in named if sha256 is not None]
+
+
+def _digest(text: object) -> bytes | None:
+    """The SHA-256 that a text spells; None when it spells none."""
+    try:
+        sha256 = bytes.fromhex(text) if isinstance(text, str) else b""
+    except ValueError:
         return None
-    if len(sha256) != HASH_BYTES or not isinstance(length, int):
-        return None
-    return sha256, length
+    return sha256 if len(sha256) == HASH_BYTES else None

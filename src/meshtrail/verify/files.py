@@ -181,7 +181,7 @@ class Blobs:
                     got=got.sha256,
                 )
                 yield tampered(error, path)
-            elif got.bytes_count != reference.bytes_count:
+            elif reference.bytes_count not in (None, got.bytes_count):
                 wrong = EventError(
                     f"entry {reference.leaf_index} says {path} has {reference.bytes_count} bytes, "
                     f"it has {got.bytes_count}",

@@ -115,3 +115,20 @@ def test_groups_as_deep_as_a_message_can_be_long_end_no_process() -> None:
     thread.start()
     thread.join()
     assert found == [dict.fromkeys((0, 1), "not a protobuf message")]
+
+
+@pytest.mark.parametrize("count", [511, 512, 513, 1025])
+def test_bad_records_are_found_among_any_number_that_upb_is_asked_about_at_once(count: int) -> None:
+    good = http_bytes(inbound())
+    bad = {0, count // 2, count - 1}
+    records = pa.array([b"\xff" if row in bad else good for row in range(count)], pa.binary())
+    batch, found = http_decoder().decode(records)
+    assert set(found) == bad
+    assert batch.num_rows == count
+
+
+def test_a_record_that_ends_in_the_next_one_is_bad_by_itself() -> None:
+    """Put behind one another, a length that reaches into the next record must not become good."""
+    cut = http_bytes(inbound())[:-10]
+    _, found = http_decoder().decode(pa.array([cut, http_bytes(inbound())], pa.binary()))
+    assert set(found) == {0}

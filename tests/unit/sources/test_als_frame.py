@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from meshtrail.errors import InputError
 from meshtrail.model.entry import PayloadFormat
 from meshtrail.sources.als_frame import (
+    RECORD_BYTES_MIN,
     RECORDS_COUNT_MAX,
+    SMALL_RECORDS_MAX,
     FrameShape,
     frame_descriptor,
     inspect_frame,
@@ -103,10 +105,18 @@ def test_what_protobuf_cannot_parse_is_an_input_error(frame: bytes) -> None:
 
 
 def test_message_of_more_records_than_are_sent_in_earnest_is_not_sliced() -> None:
-    most = als_message(http=[b""] * RECORDS_COUNT_MAX)
+    record = bytes(RECORD_BYTES_MIN)
+    most = als_message(http=[record] * RECORDS_COUNT_MAX)
     assert inspect_frame(most).http_count == RECORDS_COUNT_MAX
-    with pytest.raises(InputError, match="65537 records, at most 65536 are sliced"):
-        inspect_frame(als_message(http=[b""] * (RECORDS_COUNT_MAX - 1), tcp=[b"", b""]))
+    with pytest.raises(InputError, match="65537 records: at most 65536 are sliced"):
+        inspect_frame(als_message(http=[record] * (RECORDS_COUNT_MAX - 1), tcp=[record, record]))
+
+
+def test_message_of_many_records_too_small_to_say_anything_is_not_sliced() -> None:
+    few = als_message(http=[b""] * SMALL_RECORDS_MAX)
+    assert inspect_frame(few).http_count == SMALL_RECORDS_MAX
+    with pytest.raises(InputError, match="at most 1024 of less than 32 bytes"):
+        inspect_frame(als_message(http=[b""] * (SMALL_RECORDS_MAX + 1)))
 
 
 def test_frame_descriptor_is_one_and_the_same_each_time() -> None:

@@ -10,7 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshtrail.errors import InputError
-from meshtrail.sources.als_identifier import METADATA_BYTES_MAX, decode_identifier
+from meshtrail.sources.als_identifier import (
+    IDENTIFIER_BYTES_MAX,
+    METADATA_BYTES_MAX,
+    decode_identifier,
+)
 from tests.als_messages import INVALID_UTF8, identifier, length_delimited
 
 JSON_BYTES_MAX = 20_480
@@ -73,7 +77,7 @@ def test_version_that_is_only_a_text_is_taken_as_it_is() -> None:
 
 
 def test_long_text_is_cut_with_a_mark() -> None:
-    claims = decode_identifier(identifier(node_id="n" * 1_000_000))
+    claims = decode_identifier(identifier(node_id="n" * 200_000))
     assert claims["node_id"] == "n" * 512 + "…"
 
 
@@ -173,3 +177,8 @@ def test_identifier_decoder_raises_only_input_errors(data: bytes) -> None:
         json.dumps(decode_identifier(data), allow_nan=False)
     except InputError:
         return
+
+
+def test_identifier_too_large_to_be_looked_into_claims_nothing() -> None:
+    with pytest.raises(InputError, match="at most 262144 are read"):
+        decode_identifier(bytes(IDENTIFIER_BYTES_MAX + 1))

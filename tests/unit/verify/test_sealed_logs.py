@@ -1,0 +1,83 @@
+"""What the real sealer writes is clean to the auditor, over ticks, merges and starts."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from meshtrail.errors import RollbackError
+from meshtrail.log import commit, merge
+from meshtrail.verify import AuditReport, KeySource, TrustedKey, audit
+from tests.log_rig import SIGNER, LogRig
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+TRUSTED = TrustedKey(verifier=SIGNER.verifier, source=KeySource.OPTION)
+
+
+@pytest.fixture
+def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LogRig]:
+    """A log with merges after a few entries and removal of old manifests after a few more."""
+    monkeypatch.setattr(merge, "TIERS", (64, 16, 4))
+    monkeypatch.setattr(merge, "SEGMENTS_MAX", {4: 3, 16: 4, 64: 5})
+    monkeypatch.setattr(commit, "SNAPSHOT_EVERY", 8)
+    rig = LogRig(tmp_path, lock_record=tmp_path / "lock-record")
+    yield rig
+    rig.close()
+
+
+def audit_rig(rig: LogRig) -> AuditReport:
+    return audit(
+        rig.layout.root,
+        trusted=TRUSTED,
+        lock_record=rig.lock_record,
+        is_deep=True,
+        workers=1,
+    )
+
+
+def test_new_log_is_clean_before_and_after_its_first_start(rig: LogRig) -> None:
+    assert audit_rig(rig).is_clean
+    rig.seal()
+    report = audit_rig(rig)
+    assert report.is_clean
+    assert report.published_size == 0
+
+
+def test_log_is_clean_after_each_tick_merge_and_start(rig: LogRig) -> None:
+    streams = [rig.open_stream(node_id=f"node-{number}") for number in range(3)]
+    sealed = 0
+    for round_number in range(8):
+        with rig.open_sealer() as sealing:
+            for stream in streams:
+                rig.append(rig.load.http(stream, 2 + round_number))
+                sealed += sealing.tick()
+                report = audit_rig(rig)
+                assert report.is_clean
+                assert report.entries_count == report.derived_count == sealed
+                assert report.published_size == sealed
+            sealing.finish_merges()
+        assert audit_rig(rig).is_clean
+    report = audit_rig(rig)
+    assert report.lock_heads_count == report.checkpoints_count
+    assert "removed-manifests" in {note.check for note in report.notes}
+
+
+def test_sealed_log_that_is_put_back_is_a_rollback_to_its_lock_record(
+    rig: LogRig, tmp_path: Path
+) -> None:
+    stream = rig.open_stream()
+    rig.append(rig.load.http(stream, 3))
+    rig.seal()
+    shutil.copytree(rig.layout.root, tmp_path / "older")
+    rig.append(rig.load.http(stream, 3))
+    rig.seal()
+    assert audit_rig(rig).is_clean
+    shutil.rmtree(rig.layout.root)
+    shutil.copytree(tmp_path / "older", rig.layout.root)
+    with pytest.raises(RollbackError):
+        audit_rig(rig)
