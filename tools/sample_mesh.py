@@ -23,7 +23,13 @@ from typing import TYPE_CHECKING
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
-from tests.e2e.staged_load import make_load, send_http, send_tcp  # noqa: E402 - path first
+from tests.e2e.staged_load import (  # noqa: E402 - path first
+    TCP_ALLOWED_COUNT,
+    TCP_DENIED_COUNT,
+    make_load,
+    send_http,
+    send_tcp,
+)
 from tests.rig.mesh import Identities, issue_identities, running_mesh  # noqa: E402 - path first
 from tests.rig.recorder import wait_until  # noqa: E402 - path first
 
@@ -33,6 +39,7 @@ if TYPE_CHECKING:
     from tests.rig.envoy import Envoy
 
 FLUSH_S_MAX = 20.0
+TCP_COUNT = TCP_ALLOWED_COUNT + TCP_DENIED_COUNT
 STOP_S_MAX = 60.0
 
 
@@ -70,7 +77,7 @@ def send(identities: Identities, port: int) -> str:
         send_tcp(mesh)
         for envoy in (mesh.frontend, mesh.payments):
             wait_until(
-                partial(has_reported, envoy, len(load)),
+                partial(has_reported, envoy, len(load) + TCP_COUNT),
                 "Envoy has sent its access log",
                 seconds_max=FLUSH_S_MAX,
             )

@@ -94,13 +94,15 @@ class UpProcess:
         self.ready = json.loads(line)
         assert self.ready["event"] == "ready"
         self._grpc = self.ready["grpc"]
-        threading.Thread(target=self._follow, args=(self._process,), daemon=True).start()
+        self._follower = threading.Thread(target=self._follow, args=(self._process,), daemon=True)
+        self._follower.start()
         return True
 
     def _follow(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None
-        for line in process.stdout:
-            self.restarts[json.loads(line)["process"]] += 1
+        with process.stdout:
+            for line in process.stdout:
+                self.restarts[json.loads(line)["process"]] += 1
 
     def find(self, name: str) -> int | None:
         """The process id of a victim; None while it is not there."""
@@ -135,13 +137,15 @@ class UpProcess:
 
     def _end(self) -> int:
         assert self._process is not None
-        return self._process.wait(END_S_MAX)
+        status = self._process.wait(END_S_MAX)
+        self._follower.join()
+        return status
 
     def close(self) -> None:
         """Leave nothing running behind a failed test."""
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
-            self._process.wait()
+            self._end()
         self._diagnostics.close()
 
 
@@ -269,11 +273,13 @@ class Campaign:
         """Kill one process at a random moment."""
         # The moment is what is drawn here; nothing waits for anything.
         time.sleep(self.chance.uniform(0.05, 1.0))
-        victim = self.chance.choice(VICTIMS)
         self.journal.look()
+        victim = self.chance.choice(VICTIMS)
         before = self.up.restarts[victim]
-        if not self.up.kill(victim):
-            return
+        while not self.up.kill(victim):
+            # It is being started again; the supervisor is always there.
+            victim = self.chance.choice(VICTIMS)
+            before = self.up.restarts[victim]
         self.journal.look()
         self.kills[victim] += 1
         if victim == "supervisor":
