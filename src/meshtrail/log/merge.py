@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 TIERS: Final = (1 << 20, 1 << 16, 1 << 12)
 """Entries a merged segment has at least, largest first."""
 
-SEGMENTS_MAX: Final = {1 << 12: 48, 1 << 16: 64, 1 << 20: 96}
+SEGMENTS_MAX: Final = {1 << 12: 48, 1 << 16: 80, 1 << 20: 96}
 """Neighbouring segments smaller than a tier before they are merged though they do not fill it.
 
 The numbers rise, so that many small segments between a few larger ones are merged among themselves
@@ -53,11 +53,13 @@ def plan_merge(sizes: Sequence[int]) -> tuple[int, int] | None:
     Returns:
         Half-open positions of at least two segments; None when there is nothing to do.
     """
-    for tier in TIERS:
-        for start, end in _runs_below(tier, sizes):
-            for at, entries in enumerate(accumulate(sizes[start:end]), start):
-                if entries >= tier:
-                    return start, at + 1
+    # Only the largest tier is filled as soon as it can be: at high rates the ticks do, so that an
+    # entry is written once more and not once for each tier.
+    largest = TIERS[0]
+    for start, end in _runs_below(largest, sizes):
+        for at, entries in enumerate(accumulate(sizes[start:end]), start):
+            if entries >= largest:
+                return start, at + 1
     for tier in reversed(TIERS):
         for start, end in _runs_below(tier, sizes):
             if end - start >= SEGMENTS_MAX[tier]:

@@ -54,9 +54,9 @@ CLOCK_BEHIND_NS_MAX: Final = 5_000_000_000
 SUPERSEDED_KEPT_S: Final = 15 * 60
 """How long files that a manifest dropped stay for readers that pinned an older one."""
 
-DERIVE_ROWS: Final = 1 << 16
-"""Entries whose events are derived at once. A sender can put millions of empty records into one
-message, and an event takes a hundred times the memory of its record."""
+BATCH_ROWS: Final = 1 << 16
+"""Entries that are hashed and derived at once. A sender can put millions of empty records into one
+message, and what is made of a record takes a hundred times its memory."""
 
 _NANOS: Final = 1_000_000_000
 _STREAM_KINDS: Final = (Kind.STREAM_OPENED.value, Kind.STREAM_CLOSED.value)
@@ -217,7 +217,7 @@ class Sealer:
         with DurableWriter(self._disk, self._layout.root / named.path) as writer:
             write_segment(writer, self._derive(batch, start), len(batch.entries))
             segment = CommittedFile(named, *writer.commit())
-        leaf_hashes = hash_leaves(_slices(batch.entries))
+        leaf_hashes = b"".join(hash_leaves(_slices(part)) for part in _parts(batch.entries))
         data = encode_tiles(leaf_hashes, tree.extend(leaf_hashes))
         named = tiles_file(start, end)
         tiles = CommittedFile(named, *write_file(self._disk, self._layout.root / named.path, data))
@@ -227,16 +227,16 @@ class Sealer:
 
     def _derive(self, batch: EntryBatch, start: int) -> Iterator[pa.Table]:
         """The rows of a segment, some at a time."""
-        for first in range(0, len(batch.entries), DERIVE_ROWS):
-            entries = batch.entries.slice(first, DERIVE_ROWS)
+        for entries in _parts(batch.entries):
             events = derive_events(
                 entries,
                 log=self._origin,
-                start=LeafIndex(start + first),
+                start=LeafIndex(start),
                 streams=self._streams,
                 read_blob=partial(read_blob, self._layout),
             )
             yield events.append_column(SEGMENT_SCHEMA.field("entry"), entries)
+            start += len(entries)
 
     def _read_journals(self) -> dict[str, JournalSlice]:
         """The next frames of every journal that has any."""
@@ -304,6 +304,12 @@ class Sealer:
         except (pa.ArrowException, OSError) as error:
             raise DigestError(f"a live segment does not read back: {error}") from error
         return streams_from_events(found.sort_by("log_index"))
+
+
+def _parts(entries: pa.Array) -> Iterator[pa.Array]:
+    """Entries, as many at once as are worked on."""
+    for first in range(0, len(entries), BATCH_ROWS):
+        yield entries.slice(first, BATCH_ROWS)
 
 
 def _slices(entries: pa.Array) -> list[memoryview]:

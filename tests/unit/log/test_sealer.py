@@ -150,7 +150,7 @@ def test_record_too_large_for_an_entry_is_sealed_as_a_prefix_of_its_blob(rig: Lo
 def test_batch_larger_than_what_is_derived_at_once_is_sealed_whole(
     rig: LogRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sealer, "DERIVE_ROWS", 7)
+    monkeypatch.setattr(sealer, "BATCH_ROWS", 7)
     stream = rig.open_stream(node_id="a")
     rig.append(rig.load.http(stream, 20), rig.load.closed(stream))
     assert rig.seal() == 22
@@ -207,8 +207,11 @@ def test_merges_keep_the_log_and_every_earlier_checkpoint(rig: LogRig) -> None:
     assert log.published[0] == 1 + 15 * (0 + 1 + 2 + 3)
 
 
-@pytest.mark.usefixtures("small_tiers")
-def test_finished_merge_is_committed_with_the_next_tick_or_alone(rig: LogRig) -> None:
+def test_finished_merge_is_committed_with_the_next_tick_or_alone(
+    rig: LogRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(merge, "TIERS", (4, 3, 2))
+    monkeypatch.setattr(merge, "SEGMENTS_MAX", {4: 5, 3: 4, 2: 3})
     stream = rig.open_stream()
     with rig.open_sealer() as sealing:
         assert sealing.tick() == 1
