@@ -105,7 +105,8 @@ def test_a_private_key_is_never_pinned(keys: Keys, tmp_path: Path, home: Path) -
     keys("make", ORIGIN, "--out", str(path))
     status, _, err = keys("pin", str(path))
     assert status == exit_codes.BAD_INPUT
-    assert path.read_text().strip().split("+")[-1] not in err
+    # The last part is base64, which may hold plus signs itself.
+    assert path.read_text().strip().split("+", 4)[4] not in err
     assert not (home / "pins").exists()
 
 
