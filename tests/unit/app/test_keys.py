@@ -75,7 +75,7 @@ def test_no_message_repeats_what_stands_in_a_key_file(tmp_path: Path) -> None:
         with pytest.raises(KeyFileError) as caught:
             read_key_file(path)
         assert caught.value.__cause__ is None
-        for part in secret.split("+")[-2:]:
+        for part in secret.split("+", 4)[3:]:
             assert part not in str(caught.value)
 
 
