@@ -6,8 +6,9 @@ Private keys never reach it: values that look like one are replaced, whatever ha
 
 from __future__ import annotations
 
-import contextlib
+import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 import structlog
@@ -51,9 +52,12 @@ class _StandardError:
     """Writes lines to standard error; that nobody takes them must not end the recording."""
 
     def _write(self, line: str) -> None:
-        with contextlib.suppress(OSError, ValueError):
+        try:
             sys.stderr.write(f"{line}\n")
             sys.stderr.flush()
+        except (OSError, ValueError):
+            # Python would flush what is left in the buffer at the end, and exit with 120 for it.
+            sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - open to the end
 
     debug = info = warning = error = critical = exception = _write
 

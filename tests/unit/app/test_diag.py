@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -65,5 +66,9 @@ def test_diagnostics_that_nobody_takes_do_not_end_the_process() -> None:
         "diag.info('log_opened')\n"
         "print('still there')\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    # With unbuffered streams nothing would be left to fail at the end.
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, check=False, env=buffered
+    )
     assert (done.returncode, done.stdout) == (0, b"still there\n")
