@@ -97,7 +97,7 @@ def _wait_until_drained(publication: PublicationWatch, size_min: int) -> float:
     started = time.monotonic()
     reached_at, size = started, publication.size
     while time.monotonic() - started < DRAIN_S_MAX:
-        time.sleep(POLL_S)
+        time.sleep(POLL_S)  # between two looks
         if publication.size != size:
             reached_at, size = time.monotonic(), publication.size
         elif size >= size_min and time.monotonic() - reached_at > SETTLED_S:

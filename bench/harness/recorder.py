@@ -81,7 +81,7 @@ def _wait_until_flushed(envoy: Envoy, records_count: int) -> int:
     while (flushed_count := envoy.records_flushed()) < records_count:
         if time.monotonic() > deadline:
             raise TimeoutError(f"envoy {envoy.name} flushed {flushed_count} of {records_count}")
-        time.sleep(POLL_S)
+        time.sleep(POLL_S)  # between two looks
     # Flushed is handed to the stream; the last message still has to cross loopback.
     time.sleep(2 * POLL_S)
     return flushed_count
