@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from meshtrail.model.event import Decision
-from meshtrail.sources.columns import Entries, map_distinct, spread
+from meshtrail.sources.columns import Entries, map_distinct, read_distinct, spread
+from meshtrail.sources.envoy_messages import RbacFacts, read_rbac
 from meshtrail.sources.envoy_values import read_denial, split_policy_id
 
 if TYPE_CHECKING:
@@ -26,13 +27,14 @@ _S: Final = pa.string()
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """Decision columns, string[n] each."""
+    """Decision columns, and why metadata could not be read; string[n] each."""
 
     decision: pa.Array
     policy_id: pa.Array
     reason: pa.Array
     dry_run_decision: pa.Array
     dry_run_policy: pa.Array
+    problem: pa.Array
 
     def columns(self) -> dict[str, pa.Array]:
         """As event columns, the policy id taken apart."""
@@ -58,10 +60,8 @@ def read_decisions(metadata: pa.Array, *, details: pa.Array, termination: pa.Arr
     """
     rows_count = len(details)
     rbac = _RbacMetadata(metadata, rows_count)
-    result = rbac.last("enforced_engine_result")
-    enforced_policy = rbac.last("enforced_effective_policy_id")
-    shadow = rbac.last("shadow_engine_result")
-    denied_in_shadow = rbac.last("shadow_engine_result", value="denied")
+    result = rbac.last("result")
+    denied_in_shadow = rbac.last("dry_run_result", value="denied")
     said, policy, reason = map_distinct(details, read_denial, [_S, _S, _S])
     said_tcp, policy_tcp, reason_tcp = map_distinct(termination, read_denial, [_S, _S, _S])
     refusal = pc.coalesce(said, said_tcp)
@@ -75,40 +75,39 @@ def read_decisions(metadata: pa.Array, *, details: pa.Array, termination: pa.Arr
     by_rbac = pc.if_else(pc.is_valid(from_metadata), "rbac", pa.scalar(None, _S))
     return Decisions(
         decision=pc.fill_null(decision, Decision.UNKNOWN.value),
-        policy_id=pc.coalesce(enforced_policy, policy, policy_tcp),
+        policy_id=pc.coalesce(rbac.last("policy_id"), policy, policy_tcp),
         reason=pc.coalesce(reason, reason_tcp, by_rbac),
-        dry_run_decision=pc.coalesce(denied_in_shadow, shadow),
-        dry_run_policy=rbac.last("shadow_effective_policy_id"),
+        dry_run_decision=pc.coalesce(denied_in_shadow, rbac.last("dry_run_result")),
+        dry_run_policy=rbac.last("dry_run_policy_id"),
+        problem=rbac.last("problem"),
     )
 
 
 class _RbacMetadata:
-    """The fields that RBAC filters wrote, flattened."""
+    """What the RBAC filters of each row wrote."""
 
     def __init__(self, metadata: pa.Array, rows_count: int) -> None:
         outer = Entries(metadata)
         chosen = outer.where(pc.is_in(outer.field("key"), pa.array(RBAC_FILTERS)))
         # Equal keys: a protobuf map keeps the last, so only the last of each filter counts.
         chosen = _last_of_each(outer, chosen)
-        self._inner = Entries(
-            outer.field("value", "fields").take(pa.array(chosen)), rows=outer.rows[chosen]
+        self._facts = read_distinct(
+            outer.field("value").take(pa.array(chosen)), read_rbac, RbacFacts
         )
-        self._keys = self._inner.field("key")
-        self._values = self._inner.field("value", "string_value")
+        self._rows = outer.rows[chosen]
         self._rows_count = rows_count
 
-    def last(self, suffix: str, value: str | None = None) -> pa.Array:
-        """The value of the last field whose key ends so: Istio and dry runs put prefixes before it.
+    def last(self, name: str, value: str | None = None) -> pa.Array:
+        """A fact by the last filter that has it.
 
         Args:
-            suffix: end of the key.
-            value: take only fields with this value.
+            name: of ``RbacFacts``.
+            value: look only at filters that have this one.
         """
-        mask = pc.and_(pc.ends_with(self._keys, suffix), pc.not_equal(self._values, ""))
-        if value is not None:
-            mask = pc.and_(mask, pc.equal(self._values, value))
-        positions = self._inner.where(mask)
-        return spread(self._values, self._inner.rows, positions, self._rows_count)
+        column = self._facts[name]
+        mask = pc.is_valid(column) if value is None else pc.equal(column, value)
+        positions = np.flatnonzero(np.asarray(pc.fill_null(mask, fill_value=False)))
+        return spread(column, self._rows, positions, self._rows_count)
 
 
 def _last_of_each(outer: Entries, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -18,13 +18,11 @@ from google.protobuf.message import DecodeError
 
 from meshtrail.sources.als_schema import http_descriptor, tcp_descriptor
 from meshtrail.sources.column_decoder import ColumnDecoder
+from meshtrail.sources.envoy_messages import plain_reason
 from meshtrail.sources.shim import repeat_descriptor
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor
-
-NOT_PROTOBUF: Final = "not a protobuf message"
-NOT_UTF8: Final = "invalid UTF-8 in a string"
 
 _ASKED_AT_ONCE: Final = 512
 _ELEMENT_TAG: Final = 1 << 3 | 2
@@ -115,11 +113,6 @@ def _element_heads(records: pa.Array) -> pa.Array:
         pa.binary(heads.shape[1]), len(lengths), [None, pa.py_buffer(heads.tobytes())]
     )
     return fixed.cast(pa.binary())
-
-
-def plain_reason(verdict: DecodeError) -> str:
-    """Why upb refused a record, in words that do not change with its version."""
-    return NOT_UTF8 if "UTF-8" in str(verdict) else NOT_PROTOBUF
 
 
 @cache

@@ -25,16 +25,17 @@ from meshtrail.sources.columns import (
     map_distinct,
     mask_null,
     period_ns,
+    read_distinct,
     spread,
     text,
 )
+from meshtrail.sources.envoy_messages import FlagFacts, TlsFacts, read_flags, read_tls
 from meshtrail.sources.trace_context import read_trace
 
 if TYPE_CHECKING:
     from meshtrail.sources.streams import Reporters
 
 _COMMON: Final = "common_properties"
-_TLS: Final = "tls_properties"
 _S: Final = pa.string()
 _I32: Final = pa.int32()
 _I64: Final = pa.int64()
@@ -56,6 +57,12 @@ class EventColumns:
     rows_count: int
     columns: dict[str, pa.Array] = dataclass_field(default_factory=dict)
     problems: dict[str, pa.Array] = dataclass_field(default_factory=dict)
+
+    def note(self, problems: pa.Array) -> None:
+        """Note a column of reasons, null where there is none."""
+        for reason in pc.unique(problems).drop_null().to_pylist():
+            here = pc.fill_null(pc.equal(problems, reason), fill_value=False)
+            self.problems[reason] = here
 
     def trust(self, name: str, how: Trust) -> None:
         """Label a column; null where the column is."""
@@ -155,9 +162,9 @@ def _map_correlation(batch: pa.RecordBatch, out: EventColumns) -> None:
 
 def _map_common(batch: pa.RecordBatch, out: EventColumns, reporters: Reporters) -> None:
     _map_times(batch, out)
-    _map_tls(batch, out)
+    tls = _map_tls(batch, out)
     _map_envoy(batch, out)
-    _map_identities(batch, out, reporters)
+    _map_identities(tls, out, reporters)
     _map_addresses(batch, out)
     _map_decision(batch, out, reporters)
 
@@ -182,31 +189,29 @@ def _map_times(batch: pa.RecordBatch, out: EventColumns) -> None:
     out.problems["end of the happening does not fit"] = overflow
 
 
-def _map_tls(batch: pa.RecordBatch, out: EventColumns) -> None:
-    columns = out.columns
-    path = (_COMMON, _TLS)
-    columns["tls_protocol_version"] = _named(field(batch, *path, "tls_version"), envoy.TLS_VERSIONS)
-    suite = field(batch, *path, "tls_cipher_suite", "value")
-    (columns["tls_cipher"],) = map_distinct(
-        suite, lambda code: (envoy.cipher_suite_name(code),), [_S]
-    )
-    columns["tls_server_name"] = text(batch, *path, "tls_sni_hostname")
-    columns["tls_client_ja3"] = text(batch, *path, "ja3_fingerprint")
-    peer = (*path, "peer_certificate_properties")
-    columns["tls_client_subject"] = text(batch, *peer, "subject")
-    columns["tls_client_issuer"] = text(batch, *peer, "issuer")
+def _map_tls(batch: pa.RecordBatch, out: EventColumns) -> dict[str, pa.Array]:
+    """What both ends' TLS facts say; returns them all by name, for the identities."""
+    tls = read_distinct(field(batch, _COMMON, "tls_properties"), read_tls, TlsFacts)
+    out.columns |= {
+        "tls_protocol_version": tls["version"],
+        "tls_cipher": tls["cipher"],
+        "tls_server_name": tls["server_name"],
+        "tls_client_ja3": tls["ja3"],
+        "tls_client_subject": tls["subject"],
+        "tls_client_issuer": tls["issuer"],
+    }
+    out.note(tls["problem"])
+    return tls
 
 
 def _map_envoy(batch: pa.RecordBatch, out: EventColumns) -> None:
     columns = out.columns
     columns["envoy_access_log_type"] = _named(
-        field(batch, _COMMON, "access_log_type"),
-        {code: name for code, name in enumerate(envoy.ACCESS_LOG_TYPES) if name},
+        field(batch, _COMMON, "access_log_type"), envoy.ACCESS_LOG_TYPES
     )
-    flags = field(batch, _COMMON, "response_flags")
-    codes, problem = map_distinct(flags, envoy.response_flags, [_S, _S])
-    columns["envoy_response_flags"] = codes
-    out.problems["response_flags: not a protobuf message"] = pc.is_valid(problem)
+    flags = read_distinct(field(batch, _COMMON, "response_flags"), read_flags, FlagFacts)
+    columns["envoy_response_flags"] = flags["codes"]
+    out.note(flags["problem"])
     for name, source in (
         ("envoy_connection_termination_details", "connection_termination_details"),
         ("envoy_upstream_cluster", "upstream_cluster"),
@@ -220,14 +225,12 @@ def _map_envoy(batch: pa.RecordBatch, out: EventColumns) -> None:
     )
 
 
-def _map_identities(batch: pa.RecordBatch, out: EventColumns, reporters: Reporters) -> None:
+def _map_identities(tls: dict[str, pa.Array], out: EventColumns, reporters: Reporters) -> None:
     """Both ends from certificates, and how far each can be held to someone."""
     columns = out.columns
-    tls = (_COMMON, _TLS)
-    caller, caller_many = _only_uri(batch, *tls, "peer_certificate_properties")
-    callee, callee_many = _only_uri(batch, *tls, "local_certificate_properties")
-    out.problems["peer certificate with several URI SANs"] = caller_many
-    out.problems["local certificate with several URI SANs"] = callee_many
+    caller, callee = tls["caller"], tls["callee"]
+    out.problems["peer certificate with several URI SANs"] = tls["caller_many"]
+    out.problems["local certificate with several URI SANs"] = tls["callee_many"]
     has_tls = pc.is_valid(columns["tls_protocol_version"])
     side = _sides(columns["envoy_upstream_cluster"], pc.is_valid(caller), has_tls)
     columns["side"] = side
@@ -276,6 +279,7 @@ def _map_decision(batch: pa.RecordBatch, out: EventColumns, reporters: Reporters
         termination=out.columns["envoy_connection_termination_details"],
     )
     out.columns.update(decided.columns())
+    out.note(decided.problem)
     said = pc.not_equal(out.columns["decision"], Decision.UNKNOWN.value)
     held = reporters.held_to(out.columns["dst_spiffe_id"], absent_is_held=True)
     how = pc.if_else(held, Trust.ATTESTED.value, Trust.REPORTED.value)
@@ -288,9 +292,7 @@ def _zeros(batch: pa.RecordBatch) -> pa.Array:
 
 def _named(codes: pa.Array, names: dict[int, str]) -> pa.Array:
     """Enum numbers as names; null for 0, a number of its own where the table ends."""
-    (column,) = map_distinct(
-        codes, lambda code: (names.get(code, f"{code}") if code else None,), [_S]
-    )
+    (column,) = map_distinct(codes, lambda code: (envoy.enum_name(code, names),), [_S])
     return column
 
 
@@ -326,22 +328,6 @@ def _add_saturated(time: pa.Array, duration: pa.Array) -> tuple[pa.Array, pa.Arr
     limit = pc.subtract(pa.scalar(2**63 - 1, _I64), duration)
     overflow = pc.fill_null(pc.greater(time, limit), fill_value=False)
     return pc.add(mask_null(time, pc.invert(overflow)), duration), overflow
-
-
-def _only_uri(batch: pa.RecordBatch, *certificate: str) -> tuple[pa.Array, pa.Array]:
-    """The URI SAN of a certificate, where there is exactly one.
-
-    Returns:
-        string[n]; bool[n], true where there are several, which no X509-SVID has.
-
-    Source: X509-SVID section 2.
-    """
-    names = Entries(field(batch, *certificate, "subject_alt_name"))
-    uris = names.field("uri")
-    positions = names.where(pc.not_equal(uris, ""))
-    counts = np.bincount(names.rows[positions], minlength=batch.num_rows)
-    uri = spread(uris, names.rows, positions, batch.num_rows)
-    return mask_null(uri, counts == 1), pa.array(counts > 1)
 
 
 def _sides(cluster: pa.Array, has_peer: pa.Array, has_tls: pa.Array) -> pa.Array:

@@ -1,5 +1,8 @@
 """The fields of Envoy's access log records that become event columns, as shim types.
 
+What is the same in many records (the certificates of a connection, the word of a policy) is left as
+bytes, so that each distinct encoding is decoded once: ``envoy_messages``.
+
 Source: envoy.data.accesslog.v3 as published in ``xds-protos``; field meanings as documented there.
 """
 
@@ -7,6 +10,8 @@ from __future__ import annotations
 
 from functools import cache
 from typing import TYPE_CHECKING, Final
+
+from google.protobuf import struct_pb2
 
 from meshtrail.sources.shim import BYTES, FieldTree, cut_descriptor
 
@@ -22,22 +27,18 @@ _CERTIFICATE: Final[FieldTree] = {
     "subject": None,
     "issuer": None,
 }
-_METADATA: Final[FieldTree] = {
-    "filter_metadata": {
-        "key": None,
-        "value": {"fields": {"key": None, "value": {"string_value": None}}},
-    }
+TLS_FIELDS: Final[FieldTree] = {
+    "tls_version": None,
+    "tls_cipher_suite": _NUMBER,
+    "tls_sni_hostname": None,
+    "local_certificate_properties": _CERTIFICATE,
+    "peer_certificate_properties": _CERTIFICATE,
+    "ja3_fingerprint": None,
 }
+FILTER_FIELDS: Final[FieldTree] = {"fields": {"key": None, "value": {"string_value": None}}}
 COMMON_FIELDS: Final[FieldTree] = {
     "downstream_local_address": _ADDRESS,
-    "tls_properties": {
-        "tls_version": None,
-        "tls_cipher_suite": _NUMBER,
-        "tls_sni_hostname": None,
-        "local_certificate_properties": _CERTIFICATE,
-        "peer_certificate_properties": _CERTIFICATE,
-        "ja3_fingerprint": None,
-    },
+    "tls_properties": BYTES,
     "start_time": _PERIOD,
     "time_to_last_rx_byte": _PERIOD,
     "time_to_first_downstream_tx_byte": _PERIOD,
@@ -45,7 +46,7 @@ COMMON_FIELDS: Final[FieldTree] = {
     "upstream_local_address": _ADDRESS,
     "upstream_cluster": None,
     "response_flags": BYTES,
-    "metadata": _METADATA,
+    "metadata": {"filter_metadata": {"key": None, "value": BYTES}},
     "upstream_transport_failure_reason": None,
     "route_name": None,
     "downstream_direct_remote_address": _ADDRESS,
@@ -103,3 +104,19 @@ def tcp_descriptor() -> Descriptor:
 
     published = accesslog_pb2.TCPAccessLogEntry.DESCRIPTOR
     return cut_descriptor(published, TCP_FIELDS, package="meshtrail.shim.als.tcp")
+
+
+@cache
+def tls_descriptor() -> Descriptor:
+    """The shim of ``TLSProperties``, which records hold as bytes."""
+    from envoy.data.accesslog.v3 import accesslog_pb2  # noqa: PLC0415 - as above
+
+    published = accesslog_pb2.TLSProperties.DESCRIPTOR
+    return cut_descriptor(published, TLS_FIELDS, package="meshtrail.shim.als.tls")
+
+
+@cache
+def filter_descriptor() -> Descriptor:
+    """The shim of the ``Struct`` that a filter writes, which records hold as bytes."""
+    published = struct_pb2.Struct.DESCRIPTOR
+    return cut_descriptor(published, FILTER_FIELDS, package="meshtrail.shim.als.filter")

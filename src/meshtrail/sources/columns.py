@@ -5,6 +5,7 @@ All work on whole columns; a Python loop runs only over distinct values.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -20,9 +21,18 @@ _NANOS: Final = 1_000_000_000
 _SECONDS_MAX: Final = 9_223_372_035
 """Above this, seconds do not fit into signed 64-bit nanoseconds."""
 
-_NO_DIGIT: Final = 255
-_HEX: Final = np.full(256, _NO_DIGIT, dtype=np.uint8)
-_HEX[np.frombuffer(b"0123456789abcdef", dtype=np.uint8)] = np.arange(16, dtype=np.uint8)
+_NO_PAIR: Final = -1
+
+
+def _hex_pairs() -> npt.NDArray[np.int16]:
+    """The byte that two lower-case hex digits stand for, by their two bytes read as one number."""
+    pairs = np.full(1 << 16, _NO_PAIR, dtype=np.int16)
+    for value in range(256):
+        pairs[int.from_bytes(f"{value:02x}".encode(), "little")] = value
+    return pairs
+
+
+_HEX_PAIRS: Final = _hex_pairs()
 
 
 def field(batch: pa.RecordBatch, *path: str) -> pa.Array:
@@ -34,7 +44,7 @@ def field(batch: pa.RecordBatch, *path: str) -> pa.Array:
 def text(batch: pa.RecordBatch, *path: str) -> pa.Array:
     """A nested string column, null where it is empty: proto3 cannot tell empty from absent."""
     column = field(batch, *path)
-    return pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
+    return without(column, pc.equal(column, ""))
 
 
 def integer(
@@ -44,11 +54,20 @@ def integer(
     column = field(batch, *path)
     limit = 2**31 - 1 if pa.types.is_int32(to) else 2**63 - 1
     if pa.types.is_uint64(column.type) or pa.types.is_uint32(column.type):
-        too_large = pc.greater(column, pa.scalar(limit, column.type))
-        column = pc.if_else(too_large, pa.scalar(None, column.type), column)
+        column = without(column, pc.greater(column, pa.scalar(limit, column.type)))
     if zero_is_null:
-        column = pc.if_else(pc.equal(column, 0), pa.scalar(None, column.type), column)
+        column = without(column, pc.equal(column, 0))
     return column.cast(to)
+
+
+def without(column: pa.Array, unwanted: pa.Array) -> pa.Array:
+    """The column with null where ``unwanted`` is true; copied only where it is for some."""
+    unwanted_count = unwanted.true_count
+    if not unwanted_count:
+        return column
+    if unwanted_count == len(column):
+        return pa.nulls(len(column), column.type)
+    return pc.if_else(unwanted, pa.scalar(None, column.type), column)
 
 
 def period_ns(batch: pa.RecordBatch, *path: str) -> tuple[pa.Array, pa.Array]:
@@ -91,6 +110,28 @@ def map_distinct(
     ]
 
 
+def read_distinct(
+    column: pa.Array, read: Callable[[bytes | None], Any], facts: type[Any]
+) -> dict[str, pa.Array]:
+    """Read encoded messages, each distinct one once.
+
+    Args:
+        column: binary[n].
+        read: one message -> its facts.
+        facts: the NamedTuple that it gives, of text and truth values.
+
+    Returns:
+        A column for each fact, by name; null where ``column`` is, and a truth value then false.
+    """
+    kinds = [type(default) for default in facts._field_defaults.values()]
+    types = [pa.bool_() if kind is bool else pa.string() for kind in kinds]
+    columns = dict(zip(facts._fields, map_distinct(column, read, types), strict=True))
+    for name, kind in zip(facts._fields, kinds, strict=True):
+        if kind is bool:
+            columns[name] = pc.fill_null(columns[name], fill_value=False)
+    return columns
+
+
 class Entries:
     """The entries of a repeated key/value message, flattened, each with its row of the batch."""
 
@@ -128,6 +169,8 @@ def spread(
     Returns:
         values.type[rows_count]; null where no value belongs to the row.
     """
+    if not len(positions):
+        return pa.nulls(rows_count, values.type)
     chosen = np.full(rows_count, -1, dtype=np.int64)
     chosen[rows[positions]] = positions
     return values.take(pa.array(chosen, mask=chosen < 0))
@@ -144,25 +187,39 @@ def decode_hex(column: pa.Array, template: str) -> tuple[pa.Array, npt.NDArray[n
         binary(k)[n], null where the string has another shape; bool[n], true where it has this one.
     """
     length = len(template)
-    digits = np.array([character == "x" for character in template])
-    literal = np.frombuffer(template.encode("ascii"), dtype=np.uint8)
-    width = int(digits.sum()) // 2
+    runs = [run.span() for run in re.finditer("x+", template)]
+    width = template.count("x") // 2
     fits = np.asarray(pc.fill_null(pc.equal(pc.binary_length(column), length), fill_value=False))
     rows = np.flatnonzero(fits)
-    shaped = np.zeros(len(column), dtype=np.bool_)
     out = np.zeros((len(column), width), dtype=np.uint8)
+    shaped = np.zeros(len(column), dtype=np.bool_)
     if len(rows):
-        chosen = column.take(pa.array(rows))
-        data = np.frombuffer(chosen.buffers()[2], dtype=np.uint8)
-        start = chosen.offset * length
-        cells = data[start : start + len(rows) * length].reshape(len(rows), length)
-        nibbles = _HEX[cells[:, digits]]
-        good = (nibbles != _NO_DIGIT).all(axis=1) & (cells[:, ~digits] == literal[~digits]).all(
-            axis=1
-        )
-        out[rows] = (nibbles[:, 0::2] << 4) | nibbles[:, 1::2]
-        shaped[rows[good]] = True
+        cells = _cells(column.take(pa.array(rows)), length)
+        digits = np.concatenate([cells[:, start:end] for start, end in runs], axis=1)
+        pairs = _HEX_PAIRS[digits.view("<u2")]
+        out[rows] = pairs
+        shaped[rows] = _rows_of_shape(cells, pairs, template)
     return fixed_binary(out, valid=shaped), shaped
+
+
+def _cells(column: pa.Array, length: int) -> npt.NDArray[np.uint8]:
+    """The bytes of strings of one length, freshly taken: uint8[n, length]."""
+    data = np.frombuffer(column.buffers()[2], dtype=np.uint8, count=len(column) * length)
+    return data.reshape(len(column), length)
+
+
+def _rows_of_shape(
+    cells: npt.NDArray[np.uint8], pairs: npt.NDArray[np.int16], template: str
+) -> npt.NDArray[np.bool_]:
+    """Which rows hold hex digits and the template's own characters where they must: bool[n]."""
+    good = np.ones(len(cells), dtype=np.bool_)
+    # Nearly always all rows are good, which one look at everything says far sooner.
+    if pairs.min() == _NO_PAIR:
+        good &= (pairs != _NO_PAIR).all(axis=1)
+    for at, character in enumerate(template):
+        if character != "x":
+            good &= cells[:, at] == ord(character)
+    return good
 
 
 def fixed_binary(cells: npt.NDArray[np.uint8], *, valid: npt.NDArray[np.bool_]) -> pa.Array:

@@ -1,4 +1,4 @@
-"""What single Envoy values mean: enums, flags, cipher suites, policies and denials.
+"""What single Envoy values mean: enums, cipher suites, identities, policies and denials.
 
 Plain functions of one distinct value, shared by the columnar mapper and its row-wise reference.
 
@@ -9,13 +9,11 @@ JWT filters for the details strings.
 from __future__ import annotations
 
 import re
-from functools import cache, lru_cache, wraps
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
-
-from google.protobuf.message import DecodeError
+from functools import lru_cache, wraps
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 _Value = TypeVar("_Value", str | None, bytes | None)
 _Meaning = TypeVar("_Meaning")
@@ -33,8 +31,7 @@ REQUEST_METHODS: Final = {
 }
 PROTOCOL_VERSIONS: Final = {1: "1.0", 2: "1.1", 3: "2", 4: "3"}
 TLS_VERSIONS: Final = {1: "1.0", 2: "1.1", 3: "1.2", 4: "1.3"}
-ACCESS_LOG_TYPES: Final = (
-    None,
+_ACCESS_LOG_TYPES: Final = (
     "TcpUpstreamConnected",
     "TcpPeriodic",
     "TcpConnectionEnd",
@@ -50,6 +47,7 @@ ACCESS_LOG_TYPES: Final = (
     "UdpSessionEnd",
     "TcpConnectionStart",
 )
+ACCESS_LOG_TYPES: Final = dict(enumerate(_ACCESS_LOG_TYPES, 1))
 CIPHER_SUITES: Final = {
     0x002F: "TLS_RSA_WITH_AES_128_CBC_SHA",
     0x0035: "TLS_RSA_WITH_AES_256_CBC_SHA",
@@ -117,7 +115,7 @@ REMEMBERED_LENGTH_MAX: Final = 256
 """Longer values are not remembered: a sender could fill the memory with them."""
 
 
-def _remember(
+def remember(
     read: Callable[[_Value], _Meaning],
 ) -> Callable[[_Value], _Meaning]:
     """Remember what short values mean, at most 16 MiB for each function."""
@@ -139,7 +137,7 @@ class SpiffeParts(NamedTuple):
     service_account: str | None
 
 
-@_remember
+@remember
 def split_spiffe_id(uri: str | None) -> SpiffeParts:
     """Take a SPIFFE ID apart.
 
@@ -160,7 +158,7 @@ class PolicyParts(NamedTuple):
     rule: str | None
 
 
-@_remember
+@remember
 def split_policy_id(policy_id: str | None) -> PolicyParts:
     """Take Istio's ``ns[…]-policy[…]-rule[…]`` apart; any other id is the name itself."""
     match = _POLICY.fullmatch(policy_id) if policy_id else None
@@ -177,7 +175,7 @@ class Denial(NamedTuple):
     reason: str | None
 
 
-@_remember
+@remember
 def read_denial(details: str | None) -> Denial:
     """Read a refusal from response code details or connection termination details.
 
@@ -200,36 +198,16 @@ def read_denial(details: str | None) -> Denial:
     return Denial(None, None, None)
 
 
+def enum_name(code: int | None, names: Mapping[int, str]) -> str | None:
+    """The name of an enum's number; null for 0, the number itself where the table ends."""
+    return names.get(code, f"{code}") if code else None
+
+
 def cipher_suite_name(code: int | None) -> str | None:
     """The IANA name of a cipher suite; its number in hex where the table has none."""
     if code is None or code == NO_CIPHER:
         return None
     return CIPHER_SUITES.get(code, f"0x{code:04X}")
-
-
-@cache
-def _flags_class() -> Any:  # noqa: ANN401 - generated classes have no types
-    from envoy.data.accesslog.v3 import accesslog_pb2  # noqa: PLC0415 - 0.2 s, only for decoding
-
-    return accesslog_pb2.ResponseFlags
-
-
-@_remember
-def response_flags(data: bytes | None) -> tuple[str | None, str | None]:
-    """Envoy's short codes of an encoded ``ResponseFlags``.
-
-    Returns:
-        The codes joined by commas, null when none is set; and why they could not be read.
-    """
-    if not data:
-        return None, None
-    try:
-        flags = _flags_class().FromString(data)
-    except DecodeError:
-        return None, "response_flags: not a protobuf message"
-    names = [field.name for field, _ in flags.ListFields()]
-    codes = [RESPONSE_FLAGS[name] for name in names if name in RESPONSE_FLAGS]
-    return ",".join(codes) or None, None
 
 
 def side_of(

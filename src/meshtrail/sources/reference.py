@@ -1,8 +1,8 @@
 """The row-wise reference of the derivation: protobuf's own parser, one record at a time.
 
 Slow and plain on purpose. It follows docs/formats/event.md and shares with the columnar mapper only
-the meaning of single values (``envoy_values``), the cut descriptors and the stream facts; tests and
-``verify --deep`` compare the two.
+what single values and small messages mean (``envoy_values``, ``envoy_messages``), the cut
+descriptors and the stream facts; tests and ``verify --deep`` compare the two.
 """
 
 # ruff: noqa: ANN401 - generated classes have no types
@@ -29,11 +29,13 @@ from meshtrail.model.event import EVENT_SCHEMA, MAPPER_VERSION
 from meshtrail.sources import envoy_values as envoy
 from meshtrail.sources.als_decisions import RBAC_FILTERS
 from meshtrail.sources.als_schema import http_descriptor, tcp_descriptor
+from meshtrail.sources.envoy_messages import plain_reason, read_flags, read_rbac, read_tls
 from meshtrail.sources.streams import StreamFacts, Streams, parse_stream_opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from meshtrail.sources.envoy_messages import RbacFacts, TlsFacts
     from meshtrail.units import LeafIndex
 
 _NANOS: Final = 1_000_000_000
@@ -129,15 +131,14 @@ class _Record:
             record: Any = message_factory.GetMessageClass(descriptor).FromString(payload)
         except DecodeError as error:
             self.row["kind"] = "undecoded"
-            self.problems.append(
-                "invalid UTF-8 in a string" if "UTF-8" in str(error) else "not a protobuf message"
-            )
+            self.problems.append(plain_reason(error))
             return
         common = record.common_properties
         self._times(common)
-        self._tls(common.tls_properties)
+        tls = read_tls(common.tls_properties)
+        self._tls(tls)
         self._envoy(common)
-        self._identities(common)
+        self._identities(tls)
         self._addresses(common)
         if is_http:
             self._request(record)
@@ -186,23 +187,26 @@ class _Record:
             else:
                 self.problems.append("end of the happening does not fit")
 
-    def _tls(self, tls: Any) -> None:
+    def _tls(self, facts: TlsFacts) -> None:
         row = self.row
-        row["tls_protocol_version"] = _named(tls.tls_version, envoy.TLS_VERSIONS)
-        if tls.HasField("tls_cipher_suite"):
-            row["tls_cipher"] = envoy.cipher_suite_name(tls.tls_cipher_suite.value)
-        row["tls_server_name"] = tls.tls_sni_hostname or None
-        row["tls_client_ja3"] = tls.ja3_fingerprint or None
-        row["tls_client_subject"] = tls.peer_certificate_properties.subject or None
-        row["tls_client_issuer"] = tls.peer_certificate_properties.issuer or None
+        row["tls_protocol_version"] = facts.version
+        row["tls_cipher"] = facts.cipher
+        row["tls_server_name"] = facts.server_name
+        row["tls_client_ja3"] = facts.ja3
+        row["tls_client_subject"] = facts.subject
+        row["tls_client_issuer"] = facts.issuer
+        if facts.problem:
+            self.problems.append(facts.problem)
 
     def _envoy(self, common: Any) -> None:
         row = self.row
-        types = {code: name for code, name in enumerate(envoy.ACCESS_LOG_TYPES) if name}
-        row["envoy_access_log_type"] = _named(common.access_log_type, types)
-        row["envoy_response_flags"], problem = envoy.response_flags(common.response_flags)
-        if problem:
-            self.problems.append(problem)
+        row["envoy_access_log_type"] = envoy.enum_name(
+            common.access_log_type, envoy.ACCESS_LOG_TYPES
+        )
+        flags = read_flags(common.response_flags)
+        row["envoy_response_flags"] = flags.codes
+        if flags.problem:
+            self.problems.append(flags.problem)
         row["envoy_connection_termination_details"] = common.connection_termination_details or None
         row["envoy_upstream_cluster"] = common.upstream_cluster or None
         row["envoy_route_name"] = common.route_name or None
@@ -213,10 +217,12 @@ class _Record:
         attempts = common.upstream_request_attempt_count
         row["envoy_attempt_count"] = attempts if 0 < attempts < 2**31 else None
 
-    def _identities(self, common: Any) -> None:
-        row, tls, facts = self.row, common.tls_properties, self.facts
-        caller = self._only_uri(tls.peer_certificate_properties, "peer")
-        callee = self._only_uri(tls.local_certificate_properties, "local")
+    def _identities(self, tls: TlsFacts) -> None:
+        row, facts = self.row, self.facts
+        caller, callee = tls.caller, tls.callee
+        for whose, has_many in (("peer", tls.caller_many), ("local", tls.callee_many)):
+            if has_many:
+                self.problems.append(f"{whose} certificate with several URI SANs")
         row["side"] = envoy.side_of(
             upstream_cluster=row["envoy_upstream_cluster"],
             has_peer_certificate=caller is not None,
@@ -253,7 +259,7 @@ class _Record:
 
     def _request(self, record: Any) -> None:
         row, request = self.row, record.request
-        row["http_request_method"] = _named(request.request_method, envoy.REQUEST_METHODS)
+        row["http_request_method"] = envoy.enum_name(request.request_method, envoy.REQUEST_METHODS)
         row["url_scheme"] = request.scheme or None
         if request.path:
             row["url_path"], mark, query = request.path.partition("?")
@@ -263,7 +269,9 @@ class _Record:
         row["http_request_forwarded_for"] = request.forwarded_for or None
         if record.HasField("request"):
             row["http_request_body_size"] = _fitting(request.request_body_bytes)
-        row["network_protocol_version"] = _named(record.protocol_version, envoy.PROTOCOL_VERSIONS)
+        row["network_protocol_version"] = envoy.enum_name(
+            record.protocol_version, envoy.PROTOCOL_VERSIONS
+        )
         content_type = _last(request.request_headers).get("content-type")
         row["http_request_content_type"] = content_type
         if content_type and content_type.startswith("application/grpc") and request.path:
@@ -297,20 +305,21 @@ class _Record:
 
     def _decision(self, common: Any) -> None:
         row = self.row
-        rbac = _Rbac(common.metadata.filter_metadata)
-        result = rbac.last("enforced_engine_result")
+        rbac = _rbac(common.metadata.filter_metadata)
+        result = _last_of(facts.result for facts in rbac)
         said = envoy.read_denial(row.get("envoy_response_code_details"))
         said_tcp = envoy.read_denial(row["envoy_connection_termination_details"])
         word = result if result in ("allowed", "denied") else None
         refusal = said.decision or said_tcp.decision
         row["decision"] = "denied" if word == "denied" else refusal or word or "unknown"
-        policy = rbac.last("enforced_effective_policy_id") or said.policy_id or said_tcp.policy_id
+        policy = _last_of(facts.policy_id for facts in rbac) or said.policy_id or said_tcp.policy_id
         parts = envoy.split_policy_id(policy)
         row["policy_name"], row["policy_namespace"], row["policy_rule"] = parts
         row["decision_reason"] = said.reason or said_tcp.reason or ("rbac" if word else None)
-        shadow = rbac.last("shadow_engine_result", "denied") or rbac.last("shadow_engine_result")
-        row["dry_run_decision"] = shadow
-        row["dry_run_policy"] = rbac.last("shadow_effective_policy_id")
+        shadows = [facts.dry_run_result for facts in rbac]
+        row["dry_run_decision"] = "denied" if "denied" in shadows else _last_of(shadows)
+        row["dry_run_policy"] = _last_of(facts.dry_run_policy_id for facts in rbac)
+        self.problems += filter(None, [_last_of(facts.problem for facts in rbac)])
         if row["decision"] != "unknown":
             callee = row["dst_spiffe_id"]
             is_held = self._is_authenticated and callee in (None, self.facts.spiffe_id)
@@ -320,32 +329,17 @@ class _Record:
     def _is_authenticated(self) -> bool:
         return self.facts.auth == "mtls" and self.facts.spiffe_id is not None
 
-    def _only_uri(self, certificate: Any, whose: str) -> str | None:
-        uris: list[str] = [name.uri for name in certificate.subject_alt_name if name.uri]
-        if len(uris) > 1:
-            self.problems.append(f"{whose} certificate with several URI SANs")
-        return uris[0] if len(uris) == 1 else None
+
+def _rbac(filter_metadata: Iterable[Any]) -> list[RbacFacts]:
+    """What the RBAC filters wrote, in order; of equal filters the last, as in a protobuf map."""
+    order = [item for item in filter_metadata if item.key in RBAC_FILTERS]
+    last_at = {item.key: at for at, item in enumerate(order)}
+    return [read_rbac(order[at].value) for at in sorted(last_at.values())]
 
 
-class _Rbac:
-    """The fields of the RBAC filters' metadata, in order."""
-
-    def __init__(self, filter_metadata: Iterable[Any]) -> None:
-        # The order of the messages as they stand; of equal keys the last, as in a protobuf map.
-        order = [item for item in filter_metadata if item.key in RBAC_FILTERS]
-        last_at = {item.key: at for at, item in enumerate(order)}
-        last = [order[at] for at in sorted(last_at.values())]
-        self._fields = [field for item in last for field in item.value.fields]
-
-    def last(self, suffix: str, value: str | None = None) -> str | None:
-        found = [
-            field.value.string_value
-            for field in self._fields
-            if field.key.endswith(suffix) and field.value.string_value
-        ]
-        if value is not None:
-            found = [word for word in found if word == value]
-        return found[-1] if found else None
+def _last_of(facts: Iterable[str | None]) -> str | None:
+    found = [fact for fact in facts if fact is not None]
+    return found[-1] if found else None
 
 
 def _trace(headers: dict[str, str]) -> tuple[bytes | None, bytes | None]:
@@ -381,10 +375,6 @@ def _payload(entry: bytes, header: EntryHeader, read_blob: Callable[[bytes], byt
     if header.flags & EntryFlags.PREFIX and header.payload_format is not PayloadFormat.ALS_FRAME:
         payload = read_blob(decode_prefix(payload).sha256)
     return payload
-
-
-def _named(code: int, names: dict[int, str]) -> str | None:
-    return names.get(code, f"{code}") if code else None
 
 
 def _fitting(value: int) -> int | None:

@@ -5,10 +5,10 @@ import tracemalloc
 import pytest
 
 from meshtrail.sources import envoy_values as envoy
+from meshtrail.sources.envoy_messages import read_flags
 from meshtrail.sources.envoy_values import (
     REMEMBERED_LENGTH_MAX,
     read_denial,
-    response_flags,
     split_policy_id,
     split_spiffe_id,
 )
@@ -52,7 +52,7 @@ def test_long_values_mean_the_same_as_short_ones() -> None:
     name = "p" * REMEMBERED_LENGTH_MAX
     assert split_policy_id(f"ns[a]-policy[{name}]-rule[0]").name == name
     assert read_denial(f"rbac_access_denied_matched_policy[{name}]").policy_id == name
-    assert response_flags(b"\xff" * 1_000)[1] == "response_flags: not a protobuf message"
+    assert read_flags(b"\xff" * 1_000).problem == "response_flags: not a protobuf message"
 
 
 def test_long_values_are_not_remembered() -> None:
@@ -61,7 +61,7 @@ def test_long_values_are_not_remembered() -> None:
         before, _ = tracemalloc.get_traced_memory()
         for number in range(50):
             read_denial(f"{number}" + "x" * 1_000_000)
-            response_flags(b"\x00" + number.to_bytes(8, "big") + b"x" * 1_000_000)
+            read_flags(b"\x00" + number.to_bytes(8, "big") + b"x" * 1_000_000)
         after, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
