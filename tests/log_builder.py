@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -42,7 +42,6 @@ from meshtrail.store.manifest import (
     JournalPosition,
     LiveFiles,
     Manifest,
-    as_snapshot,
 )
 from meshtrail.store.manifest_files import write_manifest
 from meshtrail.store.segment import read_segment, write_segment
@@ -248,7 +247,8 @@ class LogBuilder:
         manifest = Manifest(**{**facts, **changes})
         self.live.apply(manifest)
         if manifest.number % SNAPSHOT_EVERY == 0 or "start" in reasons:
-            manifest = as_snapshot(manifest, self.live)
+            whole = tuple(self.live.by_name.values())
+            manifest = replace(manifest, is_snapshot=True, dropped=(), files=whole)
         self.previous = write_manifest(self.disk, self.layout, manifest, self.signer)
         self.number += 1
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 ORIGIN = "mesh/one/1f2e3d4c"
 SIGNER = generate_signer(ORIGIN)
 MILLISECOND = 1_000_000
+MINUTE = 60_000 * MILLISECOND
 
 
 class SilentDiag:
@@ -117,8 +118,37 @@ class LogRig:
         check_entries(log, self.load.made, self.durable)
         return log
 
+    def state(self) -> dict[str, bytes]:
+        """Every file but the locks, which starts may touch."""
+        root = self.layout.root.parent
+        return {
+            str(path.relative_to(root)): path.read_bytes()
+            for path in sorted(root.rglob("*"))
+            if path.is_file() and path.name != "lock"
+        }
+
+    def day(self) -> Path:
+        """The checkpoints of the one day on which there are any."""
+        (path,) = self.layout.checkpoints.iterdir()
+        return path
+
     def close(self) -> None:
         """Close the journals."""
         for writer in self._writers.values():
             writer.close()
         self._writers.clear()
+
+
+def make_sealed_rig(root: Path) -> LogRig:
+    """Seven entries sealed in two ticks, with a lock record, and frames of two more waiting."""
+    lock_record = root / "elsewhere" / "heads"
+    lock_record.parent.mkdir()
+    rig = LogRig(root, lock_record=lock_record)
+    stream = rig.open_stream()
+    rig.append(rig.load.http(stream, 3))
+    with rig.open_sealer() as sealing:
+        assert sealing.tick() == 4
+        rig.append(rig.load.http(stream, 3))
+        assert sealing.tick() == 3
+    rig.append(rig.load.http(stream, 2))
+    return rig

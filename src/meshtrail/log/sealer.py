@@ -8,6 +8,7 @@ normal start recovers.
 from __future__ import annotations
 
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import pairwise
@@ -31,12 +32,13 @@ from meshtrail.store.blob_files import read_blob, write_blobs
 from meshtrail.store.durable import DurableWriter, remove_file, sync_directory, write_file
 from meshtrail.store.layout import segment_file, tiles_file
 from meshtrail.store.manifest import CommittedFile, JournalPosition, is_writer_name
-from meshtrail.store.segment import write_segment
+from meshtrail.store.segment import ROW_GROUP_ROWS, write_segment
 from meshtrail.store.tiles import encode_tiles
 from meshtrail.units import LeafIndex, UnixNanos
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from concurrent.futures import Executor
     from pathlib import Path
     from typing import Self
 
@@ -53,10 +55,6 @@ CLOCK_BEHIND_NS_MAX: Final = 5_000_000_000
 
 SUPERSEDED_KEPT_S: Final = 15 * 60
 """How long files that a manifest dropped stay for readers that pinned an older one."""
-
-BATCH_ROWS: Final = 1 << 16
-"""Entries that are hashed and derived at once. A sender can put millions of empty records into one
-message, and what is made of a record takes a hundred times its memory."""
 
 _NANOS: Final = 1_000_000_000
 _STREAM_KINDS: Final = (Kind.STREAM_OPENED.value, Kind.STREAM_CLOSED.value)
@@ -99,6 +97,7 @@ class Sealer:
         self._journals: dict[str, JournalReader] = {}
         self._merging = MergeThread(disk, layout)
         self._superseded: deque[tuple[int, RangeFile]] = deque()
+        self._beside = ThreadPoolExecutor(1, thread_name_prefix="derive")
         self._lock = DataLock(layout)
         try:
             recovered = recover(disk, layout, signer, lock_record=options.lock_record)
@@ -165,6 +164,7 @@ class Sealer:
             stack.callback(self._lock.close)
             for reader in self._journals.values():
                 stack.callback(reader.close)
+            stack.callback(self._beside.shutdown)
             self._merging.stop()
 
     @contextmanager
@@ -213,20 +213,24 @@ class Sealer:
         """Segment and tiles of new entries, durable; ``tree`` gets their leaves."""
         start = tree.size
         end = start + len(batch.entries)
+        leaf_hashes: list[bytes] = []
         named = segment_file(start, end)
         with DurableWriter(self._disk, self._layout.root / named.path) as writer:
-            write_segment(writer, self._derive(batch, start), len(batch.entries))
+            rows = _one_ahead(self._derive(batch, start, leaf_hashes), self._beside)
+            write_segment(writer, rows, len(batch.entries))
             segment = CommittedFile(named, *writer.commit())
-        leaf_hashes = b"".join(hash_leaves(_slices(part)) for part in _parts(batch.entries))
-        data = encode_tiles(leaf_hashes, tree.extend(leaf_hashes))
+        row = b"".join(leaf_hashes)
         named = tiles_file(start, end)
+        data = encode_tiles(row, tree.extend(row))
         tiles = CommittedFile(named, *write_file(self._disk, self._layout.root / named.path, data))
         sync_directory(self._disk, self._layout.segments)
         sync_directory(self._disk, self._layout.tiles)
         return segment, tiles
 
-    def _derive(self, batch: EntryBatch, start: int) -> Iterator[pa.Table]:
-        """The rows of a segment, some at a time."""
+    def _derive(
+        self, batch: EntryBatch, start: int, leaf_hashes: list[bytes]
+    ) -> Iterator[pa.Table]:
+        """The rows of a segment, some at a time; after each some, their leaf hashes are added."""
         for entries in _parts(batch.entries):
             events = derive_events(
                 entries,
@@ -236,6 +240,7 @@ class Sealer:
                 read_blob=partial(read_blob, self._layout),
             )
             yield events.append_column(SEGMENT_SCHEMA.field("entry"), entries)
+            leaf_hashes.append(hash_leaves(_slices(entries)))
             start += len(entries)
 
     def _read_journals(self) -> dict[str, JournalSlice]:
@@ -307,9 +312,24 @@ class Sealer:
 
 
 def _parts(entries: pa.Array) -> Iterator[pa.Array]:
-    """Entries, as many at once as are worked on."""
-    for first in range(0, len(entries), BATCH_ROWS):
-        yield entries.slice(first, BATCH_ROWS)
+    """Entries, as many at once as one row group takes.
+
+    A sender can put millions of empty records into one message, and what is made of a record takes
+    a hundred times its memory.
+    """
+    for first in range(0, len(entries), ROW_GROUP_ROWS):
+        yield entries.slice(first, ROW_GROUP_ROWS)
+
+
+def _one_ahead(rows: Iterator[pa.Table], beside: Executor) -> Iterator[pa.Table]:
+    """Rows, of which the next are made while those before are encoded.
+
+    Deriving and hashing hold the interpreter most of the time, encoding does not.
+    """
+    following = beside.submit(next, rows, None)
+    while (table := following.result()) is not None:
+        following = beside.submit(next, rows, None)
+        yield table
 
 
 def _slices(entries: pa.Array) -> list[memoryview]:

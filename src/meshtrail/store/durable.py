@@ -99,7 +99,13 @@ class DurableWriter:
         self.close()
 
     def write(self, data: bytes | memoryview) -> int:
-        """Take all of ``data``; small pieces, of which Parquet has many, are written together."""
+        """Take all of ``data``; small pieces are written together.
+
+        Raises:
+            ValueError: it is closed. Its descriptor may belong to another file by now.
+        """
+        if self.closed:
+            raise ValueError(f"{self.path} is closed")
         length = len(data)
         self._bytes += length
         if len(self._waiting) + length <= _WAITING_BYTES_MAX:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from meshtrail.errors import ManifestError, ManifestSyntaxError, NoteSyntaxError
@@ -248,11 +248,6 @@ class LiveFiles:
                     want=tree_size,
                     got=position,
                 )
-
-
-def as_snapshot(manifest: Manifest, live: LiveFiles) -> Manifest:
-    """The same manifest, listing the whole live set."""
-    return replace(manifest, is_snapshot=True, dropped=(), files=tuple(live.by_name.values()))
 
 
 def _parse_lines(lines: list[str]) -> Manifest:

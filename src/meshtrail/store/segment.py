@@ -7,6 +7,7 @@ Bloom filters sized to the row group.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
@@ -47,6 +48,7 @@ _PLAIN_COLUMNS: Final = frozenset(
 """Columns in which nearly every value differs: a dictionary costs 1.7 bytes a row, and time."""
 
 _FALSE_POSITIVES: Final = 0.01
+_BUFFER_BYTES: Final = 1 << 20
 
 
 def write_segment(sink: DurableWriter, batches: Iterable[pa.Table], rows_count: int) -> None:
@@ -57,10 +59,11 @@ def write_segment(sink: DurableWriter, batches: Iterable[pa.Table], rows_count: 
         batches: the rows, in tables of any length; held a row group at a time.
         rows_count: rows in all, for the size of the Bloom filters.
     """
-    writer = pq.ParquetWriter(
-        sink, SEGMENT_SCHEMA, **_writer_options(min(rows_count, ROW_GROUP_ROWS))
-    )
-    with writer:
+    options = _writer_options(min(rows_count, ROW_GROUP_ROWS))
+    with (
+        _buffered(sink) as stream,
+        pq.ParquetWriter(stream, SEGMENT_SCHEMA, **options) as writer,
+    ):
         for group in _row_groups(batches):
             writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
 
@@ -77,6 +80,43 @@ def iterate_segment(
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(batch_size=rows_max, columns=columns, use_threads=False):
             yield pa.Table.from_batches([batch])
+
+
+@contextmanager
+def _buffered(sink: DurableWriter) -> Iterator[pa.NativeFile]:
+    """The sink as a stream that calls Python once for many pages.
+
+    A segment is hundreds of small writes. Each would wait for the interpreter, which hashes the
+    same entries meanwhile, and neither would get on.
+    """
+    outlet = _Outlet(sink)
+    stream = pa.BufferedOutputStream(pa.PythonFile(outlet, mode="w"), _BUFFER_BYTES)
+    try:
+        yield stream
+        stream.flush()
+    finally:
+        # What a failure left in the buffer is still handed over when the stream is destroyed.
+        outlet.closed = True
+
+
+class _Outlet:
+    """Hands pages on to a sink until it is closed, and drops what comes after."""
+
+    def __init__(self, sink: DurableWriter) -> None:
+        self.closed = False
+        self._sink = sink
+
+    def write(self, data: bytes) -> int:
+        return len(data) if self.closed else self._sink.write(data)
+
+    def tell(self) -> int:
+        return self._sink.tell()
+
+    def flush(self) -> None:
+        self._sink.flush()
+
+    def close(self) -> None:
+        self.closed = True
 
 
 def _row_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:

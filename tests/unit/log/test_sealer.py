@@ -1,6 +1,7 @@
+"""What a tick seals, and on what conditions a sealer starts and goes on."""
+
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -8,26 +9,22 @@ import pytest
 from meshtrail.errors import (
     ClockBehindError,
     ConfigError,
-    DigestError,
     DurabilityError,
     JournalDamageError,
     WriterHeldError,
 )
 from meshtrail.journal import JournalReader
-from meshtrail.log import commit, merge, sealer
+from meshtrail.log import sealer
 from meshtrail.log.options import SealOptions
 from meshtrail.model.event import Kind
-from meshtrail.store.manifest import LiveFiles
-from meshtrail.store.manifest_files import manifest_numbers, read_manifests, read_newest
+from meshtrail.store.manifest_files import read_newest
 from meshtrail.store.segment import read_segment
-from tests.independent_audit import check_heads, head_of, newest_files
-from tests.log_rig import ORIGIN, SIGNER, LogRig
+from tests.independent_audit import newest_files
+from tests.log_rig import MINUTE, ORIGIN, LogRig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-MINUTE_NS = 60 * 1_000_000_000
 
 
 @pytest.fixture
@@ -35,14 +32,6 @@ def rig(tmp_path: Path) -> Iterator[LogRig]:
     rig = LogRig(tmp_path)
     yield rig
     rig.close()
-
-
-@pytest.fixture
-def small_tiers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Merges after a few entries, snapshots after a few manifests."""
-    monkeypatch.setattr(merge, "TIERS", (64, 16, 4))
-    monkeypatch.setattr(merge, "SEGMENTS_MAX", {4: 3, 16: 4, 64: 5})
-    monkeypatch.setattr(commit, "SNAPSHOT_EVERY", 8)
 
 
 def events(rig: LogRig, *columns: str) -> list[dict[str, Any]]:
@@ -150,7 +139,7 @@ def test_record_too_large_for_an_entry_is_sealed_as_a_prefix_of_its_blob(rig: Lo
 def test_batch_larger_than_what_is_derived_at_once_is_sealed_whole(
     rig: LogRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sealer, "BATCH_ROWS", 7)
+    monkeypatch.setattr(sealer, "ROW_GROUP_ROWS", 7)
     stream = rig.open_stream(node_id="a")
     rig.append(rig.load.http(stream, 20), rig.load.closed(stream))
     assert rig.seal() == 22
@@ -189,134 +178,6 @@ def test_events_of_a_stream_opened_before_a_restart_keep_their_reporter(rig: Log
     assert [row["kind"] for row in rows].count(Kind.STREAM_CLOSED.value) == 2
 
 
-@pytest.mark.usefixtures("small_tiers")
-def test_merges_keep_the_log_and_every_earlier_checkpoint(rig: LogRig) -> None:
-    stream = rig.open_stream()
-    heads = []
-    with rig.open_sealer() as sealing:
-        for number in range(60):
-            rig.append(rig.load.http(stream, number % 4))
-            sealing.tick()
-            sealing.finish_merges()
-            heads.append(head_of(rig.layout.published.read_bytes(), SIGNER.verifier))
-            if number % 10 == 0:
-                check_heads(rig.audit(), heads)
-        assert len(sealing._committer.segments()) < 10
-    log = rig.audit()
-    check_heads(log, heads)
-    assert log.published[0] == 1 + 15 * (0 + 1 + 2 + 3)
-
-
-def test_finished_merge_is_committed_with_the_next_tick_or_alone(
-    rig: LogRig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(merge, "TIERS", (4, 3, 2))
-    monkeypatch.setattr(merge, "SEGMENTS_MAX", {4: 5, 3: 4, 2: 3})
-    stream = rig.open_stream()
-    with rig.open_sealer() as sealing:
-        assert sealing.tick() == 1
-        rig.append(rig.load.http(stream, 1))
-        assert sealing.tick() == 1
-        rig.append(rig.load.http(stream, 1))
-        assert sealing.tick() == 1
-        await_merge(sealing)
-        rig.append(rig.load.http(stream, 1))
-        assert sealing.tick() == 1
-        assert reasons(rig)[-1] == ("tick", "merge")
-        await_merge(sealing)
-        assert sealing.tick() == 0
-        assert reasons(rig)[-1] == ("merge",)
-    rig.audit()
-
-
-def await_merge(sealing: sealer.Sealer) -> None:
-    thread = sealing._merging._thread
-    assert thread is not None
-    thread.join()
-
-
-def reasons(rig: LogRig) -> list[tuple[str, ...]]:
-    numbers = manifest_numbers(rig.layout)
-    read = read_manifests(rig.layout, rig.signer.verifier, origin=ORIGIN, numbers=numbers)
-    return [manifest.reasons for manifest, _ in read]
-
-
-@pytest.mark.usefixtures("small_tiers")
-def test_superseded_files_stay_a_quarter_of_an_hour_also_over_a_restart(rig: LogRig) -> None:
-    stream = rig.open_stream()
-    with rig.open_sealer() as sealing:
-        for _ in range(4):
-            rig.append(rig.load.http(stream, 1))
-            sealing.tick()
-            sealing.finish_merges()
-    old = superseded(rig)
-    assert len(old) >= 6
-    rig.clock.advance(60 * MINUTE_NS)
-    with rig.open_sealer() as sealing:
-        assert superseded(rig) == old
-        rig.clock.advance(14 * MINUTE_NS)
-        sealing.tick()
-        assert superseded(rig) == old
-        rig.clock.advance(1 * MINUTE_NS)
-        sealing.tick()
-        assert superseded(rig) == set()
-    rig.audit()
-
-
-def superseded(rig: LogRig) -> set[str]:
-    """Segments and tiles that the newest manifest does not name."""
-    there = {
-        f"{folder.name}/{path.name}"
-        for folder in (rig.layout.segments, rig.layout.tiles)
-        for path in folder.iterdir()
-    }
-    return there - newest_files(rig.layout.root).keys()
-
-
-@pytest.mark.usefixtures("small_tiers")
-def test_manifests_before_the_last_two_snapshots_are_removed(rig: LogRig) -> None:
-    stream = rig.open_stream()
-    with rig.open_sealer() as sealing:
-        for _ in range(30):
-            rig.append(rig.load.http(stream, 1))
-            sealing.tick()
-    numbers = manifest_numbers(rig.layout)
-    assert numbers == list(range(numbers[0], numbers[-1] + 1))
-    read = read_manifests(rig.layout, rig.signer.verifier, origin=ORIGIN, numbers=numbers)
-    snapshots = [manifest.number for manifest, _ in read if manifest.is_snapshot]
-    assert len(snapshots) == 2
-    assert numbers[0] == snapshots[0]
-    assert snapshots[0] % 8 == 0
-    assert len(numbers) <= 16
-
-
-@pytest.mark.usefixtures("small_tiers")
-def test_every_snapshot_equals_what_the_manifests_before_it_give(
-    rig: LogRig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(commit, "_SNAPSHOTS_KEPT", 1_000)
-    stream = rig.open_stream()
-    for _ in range(3):
-        with rig.open_sealer() as sealing:
-            for _ in range(13):
-                rig.append(rig.load.http(stream, 2))
-                sealing.tick()
-                sealing.finish_merges()
-    numbers = manifest_numbers(rig.layout)
-    assert numbers[0] == 0
-    live = LiveFiles()
-    for manifest, _ in read_manifests(
-        rig.layout, rig.signer.verifier, origin=ORIGIN, numbers=numbers
-    ):
-        # Folds snapshots too: one of another set would be refused.
-        live.apply(manifest)
-        live.check_cover(manifest.tree_size, number=manifest.number)
-        assert manifest.is_snapshot or manifest.number % 8, "every eighth has to be a snapshot"
-    pinned = read_newest(rig.layout, rig.signer.verifier, origin=ORIGIN)
-    assert pinned is not None
-    assert pinned.live.by_name == live.by_name
-
-
 def test_second_sealer_is_refused_while_the_first_runs(rig: LogRig) -> None:
     with rig.open_sealer(), pytest.raises(WriterHeldError, match="has a sealer already"):
         rig.open_sealer()
@@ -353,23 +214,6 @@ def test_damaged_journal_stops_the_sealer_and_nothing_of_the_tick_is_sealed(rig:
         assert sealing.tree_size == 0
 
 
-@pytest.mark.usefixtures("small_tiers")
-def test_edited_segment_does_not_come_back_under_a_new_signature(rig: LogRig) -> None:
-    stream = rig.open_stream()
-    with rig.open_sealer() as sealing:
-        sealing.tick()
-        rig.append(rig.load.http(stream, 1))
-        sealing.tick()
-        path = next(rig.layout.segments.iterdir())
-        data = bytearray(path.read_bytes())
-        data[len(data) // 2] ^= 1
-        path.write_bytes(data)
-        rig.append(rig.load.http(stream, 1))
-        sealing.tick()
-        with pytest.raises(DigestError, match=path.name):
-            sealing.finish_merges()
-
-
 def test_clock_behind_the_last_entry_is_refused_unless_it_is_accepted(rig: LogRig) -> None:
     stream = rig.open_stream()
     rig.append(rig.load.http(stream, 1))
@@ -391,10 +235,10 @@ def test_clock_behind_the_last_entry_is_refused_unless_it_is_accepted(rig: LogRi
 def test_refused_start_lets_go_of_the_directory(rig: LogRig) -> None:
     rig.open_stream()
     assert rig.seal() == 1
-    rig.clock.step(-60 * MINUTE_NS)
+    rig.clock.step(-60 * MINUTE)
     with pytest.raises(ClockBehindError):
         rig.open_sealer()
-    rig.clock.step(60 * MINUTE_NS)
+    rig.clock.step(60 * MINUTE)
     assert rig.seal() == 1
 
 
@@ -402,18 +246,6 @@ def test_refused_start_lets_go_of_the_directory(rig: LogRig) -> None:
 def test_tick_outside_its_bounds_is_refused(tick_ms: int) -> None:
     with pytest.raises(ConfigError, match="want 1 to 1000"):
         SealOptions(tick_ms=tick_ms)
-
-
-@pytest.mark.usefixtures("small_tiers")
-def test_closed_sealer_leaves_no_thread_behind(rig: LogRig) -> None:
-    stream = rig.open_stream()
-    with rig.open_sealer() as sealing:
-        for _ in range(3):
-            rig.append(rig.load.http(stream, 1))
-            sealing.tick()
-    assert "merge" not in {thread.name for thread in threading.enumerate()}
-    assert rig.seal() == 4
-    rig.audit()
 
 
 def test_position_that_a_manifest_names_is_where_the_next_start_goes_on(rig: LogRig) -> None:

@@ -151,3 +151,13 @@ def failure_of(action: Callable[[], object]) -> DurabilityError | None:
     except DurabilityError as error:
         return error
     return None
+
+
+def test_writer_that_was_closed_takes_nothing_more(tmp_path: Path) -> None:
+    # Its descriptor may be another file's by now.
+    with DurableWriter(Disk(), tmp_path / "a") as writer:
+        writer.write(b"1")
+        writer.commit()
+    with pytest.raises(ValueError, match="a is closed"):
+        writer.write(b"2")
+    assert (tmp_path / "a").read_bytes() == b"1"

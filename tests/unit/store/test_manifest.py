@@ -14,7 +14,6 @@ from meshtrail.store.manifest import (
     JournalPosition,
     LiveFiles,
     Manifest,
-    as_snapshot,
     format_manifest,
     is_writer_name,
     manifest_digest,
@@ -273,7 +272,7 @@ def test_deltas_fold_to_the_live_set_by_range() -> None:
 
 def test_snapshot_changes_nothing() -> None:
     live = live_after(manifest_of(*pair_of(0, 5)))
-    snapshot = as_snapshot(manifest_of(), live)
+    snapshot = replace(manifest_of(*live.by_name.values()), is_snapshot=True)
     assert live_after(snapshot).by_name == live.by_name
     live.apply(snapshot)
     assert set(live.by_name.values()) == set(pair_of(0, 5))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import hashlib
 import io
 from functools import cache
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from meshtrail.errors import DurabilityError
 from meshtrail.model.event import BLOOM_COLUMNS, COLUMNS, ENTRY_FIELD_ID, SEGMENT_SCHEMA
 from meshtrail.store.durable import Disk, DurableWriter
 from meshtrail.store.segment import (
@@ -20,9 +22,11 @@ from meshtrail.store.segment import (
     read_segment,
     write_segment,
 )
+from tests.fake_disks import SmallDisk
 from tests.segment_rows import segment_table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 ROWS = 2 * ROW_GROUP_ROWS + 100
@@ -159,6 +163,37 @@ def test_rows_of_another_schema_are_refused() -> None:
     table = narrow_table().slice(0, 3).drop_columns(["entry"])
     with pytest.raises(ValueError, match="schema"):
         write_segment(cast("DurableWriter", io.BytesIO()), [table], 3)
+
+
+@pytest.mark.parametrize("room_bytes", [0, 1, 1 << 20])
+def test_full_disk_ends_a_segment_with_its_own_error(
+    room_bytes: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    table = segment_table(0, ROWS)
+    with (
+        DurableWriter(SmallDisk(room_bytes), tmp_path / "a.parquet") as sink,
+        pytest.raises(DurabilityError, match=r"a\.parquet: No space left"),
+    ):
+        write_segment(sink, [table], ROWS)
+    gc.collect()
+    assert capfd.readouterr().err == "", "pyarrow complains of a stream that it cannot empty"
+
+
+def test_what_derives_the_rows_may_fail_without_anything_written_behind_its_back(
+    tmp_path: Path,
+) -> None:
+    def rows() -> Iterator[pa.Table]:
+        yield segment_table(0, ROW_GROUP_ROWS)
+        raise LookupError("no blob")
+
+    with (
+        DurableWriter(Disk(), tmp_path / "a.parquet") as sink,
+        pytest.raises(LookupError, match="no blob"),
+    ):
+        write_segment(sink, rows(), ROWS)
+    length = (tmp_path / "a.parquet.tmp").stat().st_size
+    gc.collect()
+    assert (tmp_path / "a.parquet.tmp").stat().st_size == length
 
 
 def chunks(path: Path) -> list[tuple[str, Any]]:
