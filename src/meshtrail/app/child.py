@@ -2,7 +2,8 @@
 
 One JSON line on standard input holds the options; then standard input stays open, and its end means
 that the supervisor is gone, however it died. One JSON line on standard output says ``ready``, or
-names the error that keeps the process from its work.
+names the error that keeps the process from its work. SIGTERM asks it to finish its work, at any
+moment: the process is started with the signal held back, see ``supervised``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import os
 import signal
 import threading
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
 from meshtrail.app.diag import configure_diag
@@ -40,10 +42,16 @@ class Child:
         self.options: dict[str, Any] = json.loads(_read_line())
         self._stopping = threading.Event()
         self._callbacks: list[Callable[[], object]] = []
+        self._asked: SimpleQueue[None] = SimpleQueue()
         # Ctrl-C on a terminal reaches the supervisor, which stops the processes in their order.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, lambda *_: self._stop())
+        # A handler may interrupt whoever waits for the event, who then holds its lock: setting the
+        # event there would wait for ever. Putting into a SimpleQueue is safe at any place.
+        signal.signal(signal.SIGTERM, lambda *_: self._asked.put(None))
+        threading.Thread(target=self._stop_when_asked, name="stop", daemon=True).start()
         threading.Thread(target=self._watch_supervisor, name="lifeline", daemon=True).start()
+        # Held back since before the start of this process, until there is somebody to take it.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
     @property
     def stopping(self) -> threading.Event:
@@ -66,16 +74,16 @@ class Child:
         """
         _tell({"ready": facts, "keep": keep or {}})
 
-    def _stop(self) -> None:
-        if not self._stopping.is_set():
-            self._stopping.set()
-            for callback in self._callbacks:
-                callback()
+    def _stop_when_asked(self) -> None:
+        self._asked.get()
+        self._stopping.set()
+        for callback in self._callbacks:
+            callback()
 
     def _watch_supervisor(self) -> None:
         while os.read(_STDIN, _PIPE_BYTES):
             pass
-        self._stop()
+        self._asked.put(None)
 
 
 def run_child(name: str, run: Callable[[Child], None]) -> int:
@@ -91,6 +99,9 @@ def run_child(name: str, run: Callable[[Child], None]) -> int:
         child.diag.error("process_failed", error=type(error).__name__, message=error.message)
         _tell({"error": type(error).__name__, "message": error.message, "facts": error.facts})
         return 1
+    finally:
+        # Python gives handlers up at its end: asked once more now, the process would die of it.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     return 0
 
 

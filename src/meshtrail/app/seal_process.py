@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from meshtrail.app.child import Child, run_child
 from meshtrail.app.clock import SystemClock
@@ -15,18 +15,12 @@ from meshtrail.store.durable import Disk
 if TYPE_CHECKING:
     import threading
 
-IDLE_TICKS: Final = 3
-"""Ticks in a row that seal nothing and so say that the journals are empty.
-
-One alone does not: it may have read blobs.
-"""
-
 
 class Ticking(Protocol):
     """What seals: a ``Sealer``."""
 
     def tick(self) -> int:
-        """Seal what is there; returns how many entries."""
+        """Seal what is there; returns how many entries, 0 only when the journals hold no more."""
         ...
 
 
@@ -53,9 +47,8 @@ def run_sealer(sealer: Ticking, stopping: threading.Event, *, tick_seconds: floa
         begun = time.monotonic()
         sealer.tick()
         stopping.wait(max(tick_seconds - (time.monotonic() - begun), 0))
-    idle = 0
-    while idle < IDLE_TICKS:
-        idle = idle + 1 if sealer.tick() == 0 else 0
+    while sealer.tick():
+        pass
 
 
 if __name__ == "__main__":

@@ -1,11 +1,16 @@
-"""What a data directory says of itself: recorded, sealed, published. Takes no lock."""
+"""What a data directory says of itself: recorded, sealed, published, and whether it goes on.
+
+Keeps no lock and changes no file.
+"""
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
 import struct
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from meshtrail.note import open_checkpoint
 from meshtrail.store.checkpoint_files import read_published
@@ -20,6 +25,8 @@ if TYPE_CHECKING:
 
 _FILE_NAME = re.compile(r"[0-9]{12}")
 _HEADER_HEAD: Final = struct.Struct(">8sII")
+
+Sealer = Literal["running", "not running", "unknown"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +53,7 @@ class Status:
         last_received_ns: arrival of the last sealed entry; None for an empty log.
         segments_count: live segments.
         stored_bytes: segments and tiles that are live.
+        sealer: whether ``meshtrail up`` seals here now; unknown where the lock cannot be asked.
     """
 
     origin: str
@@ -56,6 +64,7 @@ class Status:
     last_received_ns: int | None
     segments_count: int
     stored_bytes: int
+    sealer: Sealer
     journals: tuple[JournalStatus, ...]
 
     def as_json(self) -> dict[str, object]:
@@ -84,12 +93,36 @@ def read_status(layout: Layout, verifier: Verifier, *, origin: str) -> Status:
         last_received_ns=(manifest.time_ns or None) if manifest is not None else None,
         segments_count=sum(file.named.folder == "segments" for file in live),
         stored_bytes=sum(file.bytes_count for file in live),
+        sealer=_ask_for_sealer(layout),
         journals=tuple(
             _journal_status(folder, positions.get(folder.name))
             for folder in sorted(layout.journals.iterdir())
             if folder.is_dir()
         ),
     )
+
+
+def _ask_for_sealer(layout: Layout) -> Sealer:
+    """Whether a sealer holds its lock; asks for a share of it, which nobody else then notices.
+
+    A sealer that starts in these microseconds is refused, and started again by its supervisor.
+    """
+    try:
+        # Not made when it is not there; what is no file must not keep anybody waiting.
+        descriptor = os.open(layout.lock, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return "not running"
+    except OSError:
+        return "unknown"
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return "running"
+    except OSError:
+        return "unknown"
+    finally:
+        os.close(descriptor)
+    return "not running"
 
 
 def _journal_status(folder: Path, position: JournalPosition | None) -> JournalStatus:

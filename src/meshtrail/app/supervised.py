@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from meshtrail import errors
 from meshtrail.errors import MeshtrailError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _READ_BYTES: Final = 65_536
 
@@ -87,14 +92,18 @@ class Supervised:
 
 
 def start_process(spec: ProcessSpec, *, now_s: float) -> Supervised:
-    """Start a process and hand it its options."""
-    process = subprocess.Popen(  # it outlives this function
-        spec.command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        # A group of its own, so that Ctrl-C on the terminal does not end it before its turn.
-        process_group=0,
-    )
+    """Start a process and hand it its options.
+
+    It begins with SIGTERM held back, which ``child`` lets through once it can finish its work.
+    """
+    with _held_back(signal.SIGTERM):
+        process = subprocess.Popen(  # it outlives this function
+            spec.command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            # A group of its own, so that Ctrl-C on the terminal does not end it before its turn.
+            process_group=0,
+        )
     assert process.stdin is not None  # noqa: S101 - asked for above
     try:
         process.stdin.write(json.dumps(spec.options).encode() + b"\n")
@@ -103,3 +112,13 @@ def start_process(spec: ProcessSpec, *, now_s: float) -> Supervised:
         # It is over already; its exit status says more than this would.
         pass
     return Supervised(spec, process, now_s)
+
+
+@contextmanager
+def _held_back(number: signal.Signals) -> Iterator[None]:
+    """Processes started inside inherit the signal as blocked; for this one it waits meanwhile."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

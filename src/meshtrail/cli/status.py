@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from meshtrail.app.status import Status
 
 _ABOUT = """
-    Shows what a data directory holds: entries published and sealed, the last arrival, files, and
-    how many bytes wait in the journals. It reads only, and may be run at any time. Signatures of
-    the newest manifest and checkpoint are checked; `meshtrail verify` checks everything.
+    Shows what a data directory holds: entries published and sealed, the last arrival, files,
+    whether `meshtrail up` seals there now, and how many bytes wait in the journals. It reads only,
+    and may be run at any time. Signatures of the newest manifest and checkpoint are checked;
+    `meshtrail verify` checks everything.
 """
 _EXAMPLES = (
     ("meshtrail status", "The log in ./meshtrail-data."),
@@ -78,6 +79,7 @@ def _lines(status: Status, *, now_ns: int) -> Iterator[str]:
         seconds = max(now_ns - status.last_received_ns, 0) / 1e9
         yield f"last       {seconds:,.1f} s ago"
     yield f"stored     {status.segments_count} segments, {status.stored_bytes:,} bytes with tiles"
+    yield f"sealer     {status.sealer}"
     for journal in status.journals:
         yield (
             f"journal    {journal.writer}: {journal.unsealed_bytes:,} bytes not sealed yet, "

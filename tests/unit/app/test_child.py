@@ -10,7 +10,9 @@ import pytest
 
 SCRIPT = """
 import os
+import signal
 import sys
+import threading
 from pathlib import Path
 from meshtrail.app.child import run_child
 from meshtrail.errors import KeyFileError
@@ -22,12 +24,24 @@ def say(line):
 def act(child):
     if child.options.get("refuse"):
         raise KeyFileError("this is why", path=Path("/x"))
-    child.on_stop(lambda: say(b"asked\\n"))
+    asked = threading.Event()
+    child.on_stop(lambda: (say(b"asked\\n"), asked.set()))
     child.tell_ready(port=7, keep={"a": 1})
+    if child.options.get("interrupted"):
+        # As when the signal comes while the wait below is between two of its steps.
+        with child.stopping._cond:
+            os.kill(os.getpid(), signal.SIGTERM)
     child.stopping.wait()
+    asked.wait()
     child.on_stop(lambda: say(b"late\\n"))
     say(b"finished\\n")
 
+class AsksAgain:
+    # Runs when Python takes the modules down, after it gave its signal handlers up.
+    def __del__(self, kill=os.kill, pid=os.getpid(), number=signal.SIGTERM):
+        kill(pid, number)
+
+asks_again = AsksAgain()
 sys.exit(run_child("test", act))
 """
 
@@ -75,6 +89,24 @@ def test_ctrl_c_does_not_end_a_child() -> None:
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGTERM)
         assert "finished" in process.communicate()[0]
+
+
+def test_a_signal_that_interrupts_the_wait_for_it_does_not_hang_a_child() -> None:
+    with start({"interrupted": True}) as process:
+        ready(process)
+        try:
+            assert "finished" in process.communicate(timeout=30)[0]
+        finally:
+            process.kill()
+
+
+def test_a_child_asked_again_at_its_very_end_still_ends_well() -> None:
+    with start({}) as process:
+        ready(process)
+        assert process.stdin is not None
+        process.stdin.close()
+        # The script sends the second one to itself.
+        assert process.wait(30) == 0
 
 
 @pytest.mark.parametrize("is_heard", [True, False])

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from meshtrail.app.seal_process import IDLE_TICKS, run_sealer
+from meshtrail.app.seal_process import run_sealer
 from meshtrail.errors import DurabilityError
 
 
@@ -26,9 +26,16 @@ class Sealer:
 
 def test_after_the_stop_it_seals_until_the_journals_are_empty() -> None:
     stopping = threading.Event()
-    sealer = Sealer([5, 0, 7, 7, 0, 7], stopping, stop_at=3)
+    sealer = Sealer([5, 0, 7, 7, 7, 0, 7], stopping, stop_at=3)
     run_sealer(sealer, stopping, tick_seconds=0.001)
-    assert sealer.ticks == 6 + IDLE_TICKS
+    assert sealer.ticks == 6
+
+
+def test_an_idle_tick_before_the_stop_does_not_stand_for_empty_journals() -> None:
+    stopping = threading.Event()
+    sealer = Sealer([0, 0, 7, 0], stopping, stop_at=2)
+    run_sealer(sealer, stopping, tick_seconds=0.001)
+    assert sealer.ticks == 4
 
 
 def test_a_stop_before_the_first_tick_still_empties_the_journals() -> None:
@@ -36,7 +43,7 @@ def test_a_stop_before_the_first_tick_still_empties_the_journals() -> None:
     stopping.set()
     sealer = Sealer([9, 9], stopping, stop_at=0)
     run_sealer(sealer, stopping, tick_seconds=60)
-    assert sealer.ticks == 2 + IDLE_TICKS
+    assert sealer.ticks == 3
 
 
 def test_an_error_ends_the_run_at_once() -> None:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
+import os
 import struct
 from typing import TYPE_CHECKING
 
@@ -8,6 +11,7 @@ import pytest
 
 from meshtrail.app.status import read_status
 from meshtrail.errors import SignatureError
+from meshtrail.log.data_lock import DataLock
 from meshtrail.note import generate_signer
 from tests.unit.search.small_log import FIRST_NS, ORIGIN, STEP_NS, SmallLog, make_log
 
@@ -51,6 +55,50 @@ def test_a_journals_headers_do_not_count_as_unsealed(log: SmallLog) -> None:
     status = read_status(log.layout, log.signer.verifier, origin=ORIGIN)
     (journal,) = status.journals
     assert (journal.writer, journal.unsealed_bytes, journal.files_count) == ("collect", 100, 2)
+
+
+def read_sealer(log: SmallLog) -> str:
+    return read_status(log.layout, log.signer.verifier, origin=ORIGIN).sealer
+
+
+def test_a_sealer_is_running_for_as_long_as_it_holds_its_lock(log: SmallLog) -> None:
+    assert read_sealer(log) == "not running"
+    assert not log.layout.lock.exists()
+    lock = DataLock(log.layout)
+    before = log.layout.lock.stat()
+    assert read_sealer(log) == "running"
+    lock.close()
+    assert read_sealer(log) == "not running"
+    after = log.layout.lock.stat()
+    assert (after.st_mtime_ns, after.st_ctime_ns) == (before.st_mtime_ns, before.st_ctime_ns)
+
+
+def test_looking_for_a_sealer_leaves_its_lock_to_the_next_and_to_others_who_look(
+    log: SmallLog,
+) -> None:
+    DataLock(log.layout).close()
+    with log.layout.lock.open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_SH)
+        assert read_sealer(log) == "not running"
+    DataLock(log.layout).close()
+
+
+def test_a_lock_that_cannot_be_asked_is_unknown(
+    log: SmallLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    log.layout.lock.touch()
+    monkeypatch.setattr("meshtrail.app.status.fcntl.flock", refuse)
+    assert read_sealer(log) == "unknown"
+    monkeypatch.setattr("meshtrail.app.status.os.open", refuse)
+    assert read_sealer(log) == "unknown"
+
+
+def test_a_pipe_in_the_place_of_the_lock_keeps_nobody_waiting(log: SmallLog) -> None:
+    os.mkfifo(log.layout.lock)
+    assert read_sealer(log) == "not running"
 
 
 def test_a_log_that_another_key_signed_is_refused(log: SmallLog) -> None:

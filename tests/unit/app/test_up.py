@@ -38,6 +38,16 @@ def test_what_is_sent_is_found_and_verified_after_an_orderly_stop(tmp_path: Path
     assert json.loads(verified.stdout)["pinned"] is True
 
 
+def test_status_says_whether_it_runs(tmp_path: Path) -> None:
+    def sealer() -> object:
+        return json.loads(run(tmp_path, "status", "--json").stdout)["sealer"]
+
+    with running(tmp_path) as up:
+        assert sealer() == "running"
+        assert up.stop() == exit_codes.OK
+    assert sealer() == "not running"
+
+
 def test_each_process_can_be_killed_and_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
     sent: list[str] = []
     with running(tmp_path) as up:

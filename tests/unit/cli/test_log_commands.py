@@ -45,12 +45,14 @@ def test_status_tells_what_is_published_and_that_the_key_is_only_claimed(run: Ru
     status, facts, _ = run("status")
     assert status == exit_codes.OK
     assert (facts["origin"], facts["tree_size"], facts["pinned"]) == (ORIGIN, 3, False)
+    assert facts["sealer"] == "not running"
 
 
 def test_status_is_readable_without_json(log: SmallLog, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", "--data", str(log.layout.root)]) == exit_codes.OK
     out = capsys.readouterr().out
     assert f"log        {ORIGIN}\npublished  3 entries\n" in out
+    assert "\nsealer     not running\n" in out
     assert "key NOT pinned" in out
 
 
