@@ -7,6 +7,7 @@ decoded a second time by another decoder, so that a mistake of the first does no
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +21,7 @@ import pyarrow.compute as pc
 from meshtrail.errors import EntryFormatError, EventError, MeshtrailError, MissingFileError
 from meshtrail.model.entry import HEADER_BYTES, EntryType, decode_header
 from meshtrail.model.event import EVENT_SCHEMA
-from meshtrail.sources.derive import derive_events
+from meshtrail.sources.derive import derive_events, read_headers
 from meshtrail.sources.reference import derive_reference
 from meshtrail.sources.streams import (
     REPORTER_COLUMNS,
@@ -29,12 +30,15 @@ from meshtrail.sources.streams import (
     parse_stream_opened,
 )
 from meshtrail.units import LeafIndex
+from meshtrail.verify.blob_references import find_references
 from meshtrail.verify.findings import Finding, PieceFindings, noted, tampered
 from meshtrail.verify.leaves import Piece, event_finding, read_rows
 from meshtrail.verify.untrusted import read_beginning
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    import numpy.typing as npt
 
     from meshtrail.verify.findings import Findings
     from meshtrail.verify.workers import Pending, Workers
@@ -45,6 +49,10 @@ SAMPLE_MIN: Final = 100
 """So many at least, in a log that has them."""
 
 BLOB_BYTES_MAX: Final = 1 << 30
+
+SLICE_BYTES: Final = 16 << 20
+"""Bytes of entries and of the blobs that they name that are derived at once, unless a single entry
+has more. A piece is bounded by its entries alone, and each of them can name a blob of megabytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,11 +95,12 @@ def choose_sample(*, tree_size: int, root_hash: bytes) -> Sample:
 def derive_piece(task: DeepTask) -> Derived:
     """Derive the events of a piece and compare; the work of one worker."""
     found = PieceFindings()
-    read_blob = partial(_read_blob, Path(task.blobs))
+    blobs = Path(task.blobs)
+    read_blob = partial(_read_blob, blobs)
     again = partial(derive_reference, log=task.piece.origin, read_blob=read_blob)
     position, sampled = task.piece.start, 0
     try:
-        for table in read_rows(task.piece, ["entry", *EVENT_SCHEMA.names], []):
+        for table in _read_slices(task.piece, blobs):
             entries = table.column("entry").chunk(0)
             derived = derive_events(
                 entries,
@@ -108,6 +117,28 @@ def derive_piece(task: DeepTask) -> Derived:
     except (MeshtrailError, pa.ArrowException, OSError, ValueError) as error:
         found.kept.append(_underivable(task.piece, position, error))
     return Derived(found, position - task.piece.start, sampled)
+
+
+def _read_slices(piece: Piece, blobs: Path) -> Iterator[pa.Table]:
+    """The rows of a piece, as many at a time as are derived at once."""
+    for table in read_rows(piece, ["entry", *EVENT_SCHEMA.names], []):
+        ends = np.cumsum(_needed_bytes(table.column("entry").chunk(0), blobs))
+        start, before = 0, 0
+        while start < len(ends):
+            end = max(int(np.searchsorted(ends, before + SLICE_BYTES, side="right")), start + 1)
+            yield table.slice(start, end - start)
+            start, before = end, int(ends[end - 1])
+
+
+def _needed_bytes(entries: pa.Array, blobs: Path) -> npt.NDArray[np.int64]:
+    """The length of each entry with the blobs that it names."""
+    needed: npt.NDArray[np.int64] = pc.binary_length(entries).to_numpy().astype(np.int64)
+    for named in find_references(entries, read_headers(entries), 0):
+        # What is read is the file, whatever length the entry says that it has.
+        with contextlib.suppress(OSError):
+            blob_bytes = (blobs / named.sha256.hex()).stat().st_size
+            needed[named.leaf_index] += min(blob_bytes, BLOB_BYTES_MAX)
+    return needed
 
 
 def compare_events(stored: pa.Table, derived: pa.Table, start: int, found: PieceFindings) -> None:

@@ -41,7 +41,10 @@ FORMAT_NAMES: Final = {int(code): code.name.lower().replace("_", "-") for code i
 """What the ``payload_format`` column calls each code."""
 
 BATCH_ROWS: Final = 16_384
-"""Rows decoded at a time: a row group, so that memory stays small whatever entries are long."""
+"""Rows decoded at a time: a row group, unless that is too long."""
+
+BATCH_BYTES: Final = 32 << 20
+"""Bytes decoded at a time, as far as the file tells before, so that memory stays small."""
 
 _KNOWN_TYPES: Final = np.array([int(code) for code in EntryType])
 _KNOWN_FORMATS: Final = np.array(sorted(FORMAT_NAMES))
@@ -136,7 +139,7 @@ def read_rows(piece: Piece, columns: list[str], dictionaries: list[str]) -> Iter
     skip, left = piece.skip, piece.end - piece.start
     with pq.ParquetFile(piece.path, read_dictionary=dictionaries) as file:
         batches = file.iter_batches(
-            batch_size=BATCH_ROWS,
+            batch_size=_batch_rows(file.metadata, piece, columns),
             row_groups=list(piece.row_groups),
             columns=columns,
             use_threads=False,
@@ -147,6 +150,19 @@ def read_rows(piece: Piece, columns: list[str], dictionaries: list[str]) -> Iter
             if chosen.num_rows:
                 left -= chosen.num_rows
                 yield pa.Table.from_batches([chosen])
+
+
+def _batch_rows(footer: pq.FileMetaData, piece: Piece, columns: list[str]) -> int:
+    """How many rows to decode at a time; the longest row group decides for all."""
+    places = [at for at, name in enumerate(footer.schema.names) if name in columns]
+    row_bytes = 1
+    for number in piece.row_groups:
+        # A file that was put there since may have fewer; that it cannot be read is told later.
+        if number < footer.num_row_groups:
+            group = footer.row_group(number)
+            length = sum(group.column(at).total_uncompressed_size for at in places)
+            row_bytes = max(row_bytes, length // max(group.num_rows, 1))
+    return max(1, min(BATCH_ROWS, BATCH_BYTES // row_bytes))
 
 
 def entry_slices(entries: pa.Array) -> Iterator[memoryview]:

@@ -8,15 +8,19 @@ import pyarrow as pa
 import pytest
 
 from meshtrail.errors import TamperError
-from meshtrail.model.event import EVENT_SCHEMA
+from meshtrail.model.event import EVENT_SCHEMA, SEGMENT_SCHEMA
 from meshtrail.sources.derive import derive_events
 from meshtrail.sources.reference import derive_reference
 from meshtrail.sources.streams import Streams
+from meshtrail.store.durable import Disk, DurableWriter
+from meshtrail.store.segment import write_segment
 from meshtrail.units import LeafIndex
 from meshtrail.verify import KeySource, TrustedKey, audit
 from meshtrail.verify import deep as deep_module
-from meshtrail.verify.deep import Sample, choose_sample, compare_events
+from meshtrail.verify import leaves as leaves_module
+from meshtrail.verify.deep import DeepTask, Sample, choose_sample, compare_events, derive_piece
 from meshtrail.verify.findings import PieceFindings
+from meshtrail.verify.leaves import Piece
 from tests.faults.tamper.scene import report_of
 from tests.log_builder import (
     ORIGIN,
@@ -135,6 +139,93 @@ def test_senders_are_known_in_later_pieces_and_forgotten_when_closed(tmp_path: P
     report = audit(tmp_path / "log", trusted=TRUSTED, is_deep=True, workers=1)
     assert report.is_clean
     assert report.derived_count == report.sampled_count == 7
+
+
+def make_task(folder: Path) -> tuple[DeepTask, list[int]]:
+    """Twelve entries, five of them of large records, two events changed; and what each needs."""
+    writer = EntryWriter()
+    paths = ["/" + "x" * (70_000 + 1_000 * n if n % 2 else n) for n in range(10)]
+    entries = [
+        writer.opened(5),
+        *(writer.record(5, http_record(n, path=path)) for n, path in enumerate(paths)),
+        writer.closed(5),
+    ]
+    (folder / "blobs").mkdir()
+    for sha256, whole in writer.blobs.items():
+        (folder / "blobs" / sha256.hex()).write_bytes(whole)
+    column = pa.array(entries, pa.binary())
+    table = derive_events(
+        column,
+        log=ORIGIN,
+        start=LeafIndex(70),
+        streams=Streams(),
+        read_blob=lambda sha256: writer.blobs[sha256],
+    ).append_column(SEGMENT_SCHEMA.field("entry"), column)
+    values = table.column("url_path").to_pylist()
+    values[2], values[9] = "/changed", None
+    at = SEGMENT_SCHEMA.get_field_index("url_path")
+    table = table.set_column(at, SEGMENT_SCHEMA.field(at), pa.array(values, pa.string()))
+    with DurableWriter(Disk(), folder / "segment") as sink:
+        write_segment(sink, [table], table.num_rows)
+        sink.commit()
+    piece = Piece(
+        path=str(folder / "segment"),
+        name="segments/x",
+        start=70,
+        end=82,
+        row_groups=(0,),
+        skip=0,
+        origin=ORIGIN,
+        is_deep=True,
+    )
+    needed = [len(entry) for entry in entries]
+    for row, whole in zip(range(2, 12, 2), writer.blobs.values(), strict=True):
+        needed[row] += len(whole)
+    return DeepTask(piece, Streams(), str(folder / "blobs"), Sample(first=0, every=3)), needed
+
+
+@pytest.mark.parametrize("bytes_max", [1, 1_000, 140_000, 300_000, deep_module.SLICE_BYTES])
+@pytest.mark.parametrize("batch_bytes", [1, leaves_module.BATCH_BYTES])
+def test_slices_keep_to_their_bytes_and_change_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bytes_max: int, batch_bytes: int
+) -> None:
+    task, needed = make_task(tmp_path)
+    slices: list[range] = []
+
+    def watched(entries: pa.Array, *, start: LeafIndex, **named: Any) -> pa.Table:
+        slices.append(range(start - 70, start - 70 + len(entries)))
+        return derive_events(entries, start=start, **named)
+
+    monkeypatch.setattr(deep_module, "derive_events", watched)
+    monkeypatch.setattr(deep_module, "SLICE_BYTES", bytes_max)
+    monkeypatch.setattr(leaves_module, "BATCH_BYTES", batch_bytes)
+    done = derive_piece(task)
+    assert [(one.check, one.subject) for one in done.found.kept] == [
+        ("EventError", "entry 72"),
+        ("EventError", "entry 79"),
+    ]
+    assert (done.rows_count, done.sampled_count) == (12, 4)
+    assert [row for rows in slices for row in rows] == list(range(12))
+    for rows, following in zip(slices, [*slices[1:], None], strict=True):
+        total = sum(needed[row] for row in rows)
+        assert total <= bytes_max or len(rows) == 1
+        # No smaller than they need to be, where reading sets no bound of its own.
+        if following is not None and batch_bytes > 1:
+            assert total + needed[following[0]] > bytes_max
+
+
+def test_length_that_an_entry_says_of_its_blob_does_not_bind_what_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = EntryWriter()
+    entry = writer.record(5, http_record(1, path="/" + "x" * 70_000))
+    (sha256,) = writer.blobs
+    column = pa.array([entry], pa.binary())
+    assert deep_module._needed_bytes(column, tmp_path).tolist() == [len(entry)]
+    (tmp_path / sha256.hex()).write_bytes(bytes(500_000))
+    assert deep_module._needed_bytes(column, tmp_path).tolist() == [len(entry) + 500_000]
+    monkeypatch.setattr(deep_module, "BLOB_BYTES_MAX", 100)
+    assert deep_module._needed_bytes(column, tmp_path).tolist() == [len(entry) + 100]
 
 
 def test_deep_audit_stops_behind_entries_that_are_gone(tmp_path: Path) -> None:

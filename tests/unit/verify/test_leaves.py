@@ -17,6 +17,7 @@ from meshtrail.sources.streams import Streams
 from meshtrail.store.durable import Disk, DurableWriter
 from meshtrail.store.segment import ROW_GROUP_ROWS, write_segment
 from meshtrail.units import LeafIndex
+from meshtrail.verify import leaves as leaves_module
 from meshtrail.verify.blob_references import BlobReference
 from meshtrail.verify.leaves import (
     BATCH_ROWS,
@@ -25,6 +26,7 @@ from meshtrail.verify.leaves import (
     Piece,
     entry_slices,
     examine,
+    read_rows,
 )
 from tests.log_builder import ORIGIN, EntryWriter, http_record
 
@@ -95,6 +97,28 @@ def replace(column: str, row: int, value: object) -> Callable[[pa.Table], pa.Tab
 
 def test_rows_are_decoded_a_row_group_at_a_time() -> None:
     assert BATCH_ROWS == ROW_GROUP_ROWS
+
+
+@pytest.mark.parametrize(("bytes_max", "rows"), [(1, 1), (100_000, 3), (1 << 30, 20)])
+def test_fewer_rows_are_decoded_at_a_time_where_they_are_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bytes_max: int, rows: int
+) -> None:
+    monkeypatch.setattr(leaves_module, "BATCH_BYTES", bytes_max)
+    writer = EntryWriter()
+    entries = [writer.record(5, http_record(n, path="/" + "x" * 30_000)) for n in range(20)]
+    write(tmp_path / "s", make_table(entries))
+    whole = piece(tmp_path / "s", START, START + 20)
+    tables = list(read_rows(whole, ["entry"], []))
+    assert [entry for table in tables for entry in table.column("entry").to_pylist()] == entries
+    assert {table.num_rows for table in tables[:-1]} <= {rows}
+    assert tables[0].num_rows == rows
+    assert examine(whole).leaf_hashes == hash_leaves(entries)
+
+
+def test_row_group_that_is_not_there_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "s", make_table(make_entries(9)))
+    done = examine(piece(tmp_path / "s", START, START + 9, groups=(0, 1)))
+    assert found(done) == [("EventError", "segments/x")]
 
 
 def test_honest_piece_gives_its_leaf_hashes(tmp_path: Path) -> None:
