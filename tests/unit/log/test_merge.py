@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -149,6 +150,53 @@ def merge_all(written: Written, disk: Disk | None = None) -> Merged:
     return merged
 
 
+@pytest.fixture(params=["row groups are carried over", "rows are encoded again"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Merges segments of any size one way, then the other."""
+    is_carried = request.param == "row groups are carried over"
+    monkeypatch.setattr(merge, "CARRIED_ROWS_MIN", 1 if is_carried else 1 << 30)
+
+
+def row_groups(written: Written) -> list[int]:
+    """Rows of each row group of the one segment that a merge left."""
+    metadata = pq.read_metadata(written.layout.root / segment_file(0, written.end).path)
+    return [metadata.row_group(at).num_rows for at in range(metadata.num_row_groups)]
+
+
+def test_row_groups_are_carried_over_from_4096_rows_on_average(tmp_path: Path) -> None:
+    written = Written(tmp_path, [1, 8_191, 4_096])
+    merge_all(written)
+    assert row_groups(written) == [1, 8_191, 4_096]
+
+
+def test_smaller_row_groups_are_made_full_ones(tmp_path: Path) -> None:
+    written = Written(tmp_path, [1, 8_190, 4_096])
+    merge_all(written)
+    assert row_groups(written) == [1 + 8_190 + 4_096]
+
+
+def test_row_groups_are_counted_and_not_segments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(merge, "CARRIED_ROWS_MIN", 6_000)
+    written = Written(tmp_path, [ROW_GROUP_ROWS + 1, 1])
+    merge_all(written)
+    assert row_groups(written) == [ROW_GROUP_ROWS, 2]
+
+
+@pytest.mark.usefixtures("way")
+def test_segments_of_two_versions_of_the_writer_are_encoded_again(tmp_path: Path) -> None:
+    written = Written(tmp_path, [3, 4])
+    older = written.layout.root / written.ranges[0].path
+    data = older.read_bytes().replace(b"arrow version ", b"arrow Version ")
+    written.live[written.ranges[0]] = CommittedFile(
+        written.ranges[0], *write_file(Disk(), older, data)
+    )
+    merge_all(written)
+    assert row_groups(written) == [7]
+
+
+@pytest.mark.usefixtures("way")
 def test_merged_pair_holds_the_rows_and_hashes_of_its_sources(tmp_path: Path) -> None:
     written = Written(tmp_path, [ROW_GROUP_ROWS - 1, 3, 300, 1])
     merged = merge_all(written)
@@ -167,6 +215,7 @@ def test_merged_pair_holds_the_rows_and_hashes_of_its_sources(tmp_path: Path) ->
         assert (tmp_path / file.named.path).stat().st_size == file.bytes_count
 
 
+@pytest.mark.usefixtures("way")
 def test_merged_pair_is_durable_when_it_is_given_back(tmp_path: Path) -> None:
     written = Written(tmp_path, [2, 3])
     disk = TracingDisk(tmp_path)
@@ -182,12 +231,16 @@ def test_merged_pair_is_durable_when_it_is_given_back(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("part", [0.0, 0.5, 0.7, 0.9, 1.0])
 @pytest.mark.parametrize("folder", ["segments", "tiles"])
-def test_source_that_was_edited_is_refused_and_named(folder: str, tmp_path: Path) -> None:
+def test_source_that_was_edited_is_refused_and_named(
+    folder: str, part: float, tmp_path: Path
+) -> None:
     written = Written(tmp_path, [2, 3, 4])
     path = next(named.path for named in written.live if (named.folder, named.start) == (folder, 2))
     data = bytearray((tmp_path / path).read_bytes())
-    data[len(data) // 2] ^= 1
+    data[int((len(data) - 1) * part)] ^= 1
     (tmp_path / path).write_bytes(data)
     with pytest.raises(DigestError, match=path) as caught:
         merge_all(written)
@@ -195,6 +248,7 @@ def test_source_that_was_edited_is_refused_and_named(folder: str, tmp_path: Path
     assert not (tmp_path / tiles_file(0, 9).path).exists()
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("folder", ["segments", "tiles"])
 def test_source_that_is_gone_is_named(folder: str, tmp_path: Path) -> None:
     written = Written(tmp_path, [2, 3])
@@ -204,8 +258,10 @@ def test_source_that_is_gone_is_named(folder: str, tmp_path: Path) -> None:
         merge_all(written)
 
 
-def test_merge_that_is_to_stop_gives_nothing(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("way")
+def test_merge_that_is_to_stop_gives_nothing_and_reads_no_further(tmp_path: Path) -> None:
     written = Written(tmp_path, [2, 3])
+    (tmp_path / written.ranges[-1].path).unlink()
     assert (
         merge_files(Disk(), written.layout, written.live, written.ranges, is_stopping=lambda: True)
         is None
