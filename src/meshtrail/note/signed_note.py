@@ -105,13 +105,13 @@ def check_key_name(name: str) -> None:
     _encode_text(name)
 
 
-def format_note(note: UnverifiedNote) -> bytes:
+def format_note(note: UnverifiedNote, *, bytes_max: int = NOTE_BYTES_MAX) -> bytes:
     """Return the bytes of ``note``.
 
     Raises:
         NoteSyntaxError: ``note`` has no spelling: text that does not end in a newline, control
             characters, a bad key name or key id, an empty signature, none or more than 100
-            signatures, more than 1 MB.
+            signatures, more than ``bytes_max`` bytes.
     """
     if not note.text.endswith("\n"):
         raise NoteSyntaxError(f"note text does not end in a newline: …{note.text[-40:]!r}")
@@ -126,12 +126,12 @@ def format_note(note: UnverifiedNote) -> bytes:
             f"note has the control character U+{ord(control[0]):04X} at character {control.start()}"
         )
     data = _encode_text(content)
-    if len(data) > NOTE_BYTES_MAX:
-        raise NoteSyntaxError(f"note has {len(data)} bytes, at most {NOTE_BYTES_MAX} are allowed")
+    if len(data) > bytes_max:
+        raise NoteSyntaxError(f"note has {len(data)} bytes, at most {bytes_max} are allowed")
     return data
 
 
-def parse_note(data: bytes) -> UnverifiedNote:
+def parse_note(data: bytes, *, bytes_max: int = NOTE_BYTES_MAX) -> UnverifiedNote:
     """Return the note whose ``format_note`` is exactly ``data``.
 
     Raises:
@@ -139,8 +139,8 @@ def parse_note(data: bytes) -> UnverifiedNote:
 
     Source: c2sp.org/signed-note@v1.0.0, "Format".
     """
-    if len(data) > NOTE_BYTES_MAX:
-        raise NoteSyntaxError(f"note has {len(data)} bytes, at most {NOTE_BYTES_MAX} are allowed")
+    if len(data) > bytes_max:
+        raise NoteSyntaxError(f"note has {len(data)} bytes, at most {bytes_max} are allowed")
     try:
         content = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -158,7 +158,7 @@ def parse_note(data: bytes) -> UnverifiedNote:
     note = UnverifiedNote(
         text=text, signatures=tuple(_parse_signature_line(line) for line in lines)
     )
-    if format_note(note) != data:
+    if format_note(note, bytes_max=bytes_max) != data:
         raise NoteSyntaxError("note is not in canonical form")
     return note
 
@@ -197,7 +197,7 @@ def open_note(note: UnverifiedNote, verifiers: Sequence[Verifier]) -> VerifiedNo
     return VerifiedNote(text=note.text, signed_by=tuple(signed_by.values()))
 
 
-def sign_note(text: str, signers: Sequence[Signer]) -> bytes:
+def sign_note(text: str, signers: Sequence[Signer], *, bytes_max: int = NOTE_BYTES_MAX) -> bytes:
     """Return the note of ``text`` with one signature line for each of ``signers``, in order.
 
     Raises:
@@ -208,7 +208,7 @@ def sign_note(text: str, signers: Sequence[Signer]) -> bytes:
         SignatureLine(key_name=signer.name, key_id=signer.key_id, signature=signer.sign(data))
         for signer in signers
     )
-    return format_note(UnverifiedNote(text=text, signatures=tuple(lines)))
+    return format_note(UnverifiedNote(text=text, signatures=tuple(lines)), bytes_max=bytes_max)
 
 
 def _parse_signature_line(line: str) -> SignatureLine:

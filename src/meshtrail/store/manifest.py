@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from meshtrail.note import Signer, Verifier
 
 MAGIC: Final = "meshtrail/manifest/v1"
+MANIFEST_BYTES_MAX: Final = 16_000_000
+"""Notes from strangers end at 1 MB. A snapshot lists every live file of a log that has grown for
+weeks: this is enough for 75,000 pairs of files, which are 8e10 entries."""
+
 SNAPSHOT_EVERY: Final = 256
 """A manifest whose number is a multiple of this is a snapshot, so readers fold few deltas."""
 
@@ -152,7 +156,7 @@ def open_manifest(data: bytes, verifier: Verifier, *, origin: str, number: int) 
         ManifestError: signed, but of another log or number than its place says.
     """
     try:
-        note = open_note(parse_note(data), [verifier])
+        note = open_note(parse_note(data, bytes_max=MANIFEST_BYTES_MAX), [verifier])
     except NoteSyntaxError as error:
         raise ManifestSyntaxError(f"manifest {number}: {error}", number=number) from error
     manifest = parse_manifest(note.text)
@@ -169,7 +173,7 @@ def open_manifest(data: bytes, verifier: Verifier, *, origin: str, number: int) 
 
 def sign_manifest(manifest: Manifest, signer: Signer) -> bytes:
     """The signed note of a manifest."""
-    return sign_note(format_manifest(manifest), [signer])
+    return sign_note(format_manifest(manifest), [signer], bytes_max=MANIFEST_BYTES_MAX)
 
 
 def manifest_digest(data: bytes) -> bytes:

@@ -20,6 +20,7 @@ from meshtrail.errors import (
 )
 from meshtrail.note import parse_note
 from meshtrail.store.manifest import (
+    MANIFEST_BYTES_MAX,
     SNAPSHOT_EVERY,
     CommittedFile,
     LiveFiles,
@@ -144,7 +145,7 @@ def _read(
             number,
         )
     try:
-        claim = parse_manifest(parse_note(data).text)
+        claim = parse_manifest(parse_note(data, bytes_max=MANIFEST_BYTES_MAX).text)
     except InputError:
         return None
     return ReadManifest(number, claim, manifest_digest(data), is_signed=False)

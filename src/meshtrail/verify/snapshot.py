@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from meshtrail.errors import MissingFileError, UnavailableError
 from meshtrail.note.signed_note import NOTE_BYTES_MAX
+from meshtrail.store.manifest import MANIFEST_BYTES_MAX
 from meshtrail.verify.untrusted import list_folder, read_beginning
 
 if TYPE_CHECKING:
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 TRIES_MAX: Final = 50
 """A commit takes tens of milliseconds, four times a second; reading the snapshot takes fewer."""
 
-NOTE_BYTES_READ: Final = NOTE_BYTES_MAX + 1
-"""A file of one note is read so far: of a longer one, more than a parser takes."""
+# A file of one note is read so far: of a longer one, more than a parser takes.
+_CHECKPOINT_BYTES_READ: Final = NOTE_BYTES_MAX + 1
+_MANIFEST_BYTES_READ: Final = MANIFEST_BYTES_MAX + 1
 
 _MANIFEST_NAME: Final = re.compile(r"[0-9]{12}")
 _DAY_NAME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -94,7 +96,9 @@ def take_snapshot(layout: Layout, *, lock_record: Path | None) -> Snapshot:
 
 def _read_published(layout: Layout) -> bytes | None:
     try:
-        return read_beginning(layout.published, name="published/checkpoint", length=NOTE_BYTES_READ)
+        return read_beginning(
+            layout.published, name="published/checkpoint", length=_CHECKPOINT_BYTES_READ
+        )
     except MissingFileError:
         return None
 
@@ -124,7 +128,7 @@ def read_manifests_after(layout: Layout, number: int) -> tuple[tuple[int, bytes 
             continue
         try:
             data = read_beginning(
-                layout.manifests / name, name=f"manifest/{name}", length=NOTE_BYTES_READ
+                layout.manifests / name, name=f"manifest/{name}", length=_MANIFEST_BYTES_READ
             )
         except MissingFileError:
             if not manifests and not (layout.manifests / name).exists():

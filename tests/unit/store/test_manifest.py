@@ -318,3 +318,28 @@ def test_cover_with_a_hole_or_an_overlap_is_refused(
     with pytest.raises(ManifestError, match=f"tiles of manifest 3 {message}"):
         LiveFiles([whole[0], *tiles]).check_cover(10, number=3)
     LiveFiles(whole).check_cover(10, number=3)
+
+
+def test_a_snapshot_of_a_log_that_grew_for_weeks_is_written_and_read() -> None:
+    pairs = (
+        CommittedFile(named(at << 20, (at + 1) << 20), 240_000_000, bytes(32))
+        for at in range(74_000)
+        for named in (segment_file, tiles_file)
+    )
+    manifest = Manifest(
+        origin=ORIGIN,
+        number=256,
+        previous=bytes(32),
+        time_ns=UnixNanos(1),
+        tree_size=TreeSize(74_000 << 20),
+        root_hash=bytes(32),
+        reasons=("snapshot",),
+        is_snapshot=True,
+        journals=(),
+        dropped=(),
+        files=tuple(pairs),
+    )
+    data = sign_manifest(manifest, SIGNER)
+    assert len(data) > 14_000_000
+    read = open_manifest(data, SIGNER.verifier, origin=ORIGIN, number=256)
+    assert len(read.files) == 148_000
