@@ -25,7 +25,7 @@ class SealOptions:
     """
 
     tick_ms: int = 250
-    read_bytes_max: int = 16 << 20
+    read_bytes_max: int = 32 << 20
     lock_record: Path | None = None
     is_clock_accepted: bool = False
 

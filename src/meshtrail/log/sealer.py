@@ -11,7 +11,6 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from itertools import pairwise
 from typing import TYPE_CHECKING, Final, Protocol
 
 import pyarrow as pa
@@ -24,21 +23,19 @@ from meshtrail.log.data_lock import DataLock
 from meshtrail.log.intake import make_entries
 from meshtrail.log.merge import MergeThread, plan_merge
 from meshtrail.log.recovery import recover
-from meshtrail.merkle import hash_leaves
-from meshtrail.model.event import SEGMENT_SCHEMA, Kind
+from meshtrail.log.rows import NewRows, one_ahead
+from meshtrail.model.event import Kind
 from meshtrail.sources.derive import derive_events
 from meshtrail.sources.streams import REPORTER_COLUMNS, Streams, streams_from_events
 from meshtrail.store.blob_files import read_blob, write_blobs
 from meshtrail.store.durable import DurableWriter, remove_file, sync_directory, write_file
 from meshtrail.store.layout import segment_file, tiles_file
 from meshtrail.store.manifest import CommittedFile, JournalPosition, is_writer_name
-from meshtrail.store.segment import ROW_GROUP_ROWS, write_segment
-from meshtrail.store.tiles import encode_tiles
-from meshtrail.units import LeafIndex, UnixNanos
+from meshtrail.store.segment import write_segment
+from meshtrail.units import UnixNanos
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from concurrent.futures import Executor
     from pathlib import Path
     from typing import Self
 
@@ -49,7 +46,7 @@ if TYPE_CHECKING:
     from meshtrail.note import SignerKey
     from meshtrail.store.durable import Disk
     from meshtrail.store.layout import Layout, RangeFile
-    from meshtrail.units import Clock
+    from meshtrail.units import Clock, LeafIndex
 
 CLOCK_BEHIND_NS_MAX: Final = 5_000_000_000
 
@@ -211,37 +208,27 @@ class Sealer:
 
     def _write_files(self, batch: EntryBatch, tree: Frontier) -> tuple[CommittedFile, ...]:
         """Segment and tiles of new entries, durable; ``tree`` gets their leaves."""
-        start = tree.size
-        end = start + len(batch.entries)
-        leaf_hashes: list[bytes] = []
-        named = segment_file(start, end)
+        start, count = tree.size, len(batch.entries)
+        rows = NewRows(batch.entries, tree, self._derive)
+        named = segment_file(start, start + count)
         with DurableWriter(self._disk, self._layout.root / named.path) as writer:
-            rows = _one_ahead(self._derive(batch, start, leaf_hashes), self._beside)
-            write_segment(writer, rows, len(batch.entries))
+            write_segment(writer, one_ahead(rows.make(), self._beside), count)
             segment = CommittedFile(named, *writer.commit())
-        row = b"".join(leaf_hashes)
-        named = tiles_file(start, end)
-        data = encode_tiles(row, tree.extend(row))
-        tiles = CommittedFile(named, *write_file(self._disk, self._layout.root / named.path, data))
+        named = tiles_file(start, start + count)
+        path = self._layout.root / named.path
+        tiles = CommittedFile(named, *write_file(self._disk, path, rows.tiles))
         sync_directory(self._disk, self._layout.segments)
         sync_directory(self._disk, self._layout.tiles)
         return segment, tiles
 
-    def _derive(
-        self, batch: EntryBatch, start: int, leaf_hashes: list[bytes]
-    ) -> Iterator[pa.Table]:
-        """The rows of a segment, some at a time; after each some, their leaf hashes are added."""
-        for entries in _parts(batch.entries):
-            events = derive_events(
-                entries,
-                log=self._origin,
-                start=LeafIndex(start),
-                streams=self._streams,
-                read_blob=partial(read_blob, self._layout),
-            )
-            yield events.append_column(SEGMENT_SCHEMA.field("entry"), entries)
-            leaf_hashes.append(hash_leaves(_slices(entries)))
-            start += len(entries)
+    def _derive(self, entries: pa.Array, start: LeafIndex) -> pa.Table:
+        return derive_events(
+            entries,
+            log=self._origin,
+            start=start,
+            streams=self._streams,
+            read_blob=partial(read_blob, self._layout),
+        )
 
     def _read_journals(self) -> dict[str, JournalSlice]:
         """The next frames of every journal that has any."""
@@ -309,32 +296,3 @@ class Sealer:
         except (pa.ArrowException, OSError) as error:
             raise DigestError(f"a live segment does not read back: {error}") from error
         return streams_from_events(found.sort_by("log_index"))
-
-
-def _parts(entries: pa.Array) -> Iterator[pa.Array]:
-    """Entries, as many at once as one row group takes.
-
-    A sender can put millions of empty records into one message, and what is made of a record takes
-    a hundred times its memory.
-    """
-    for first in range(0, len(entries), ROW_GROUP_ROWS):
-        yield entries.slice(first, ROW_GROUP_ROWS)
-
-
-def _one_ahead(rows: Iterator[pa.Table], beside: Executor) -> Iterator[pa.Table]:
-    """Rows, of which the next are made while those before are encoded.
-
-    Deriving and hashing hold the interpreter most of the time, encoding does not.
-    """
-    following = beside.submit(next, rows, None)
-    while (table := following.result()) is not None:
-        following = beside.submit(next, rows, None)
-        yield table
-
-
-def _slices(entries: pa.Array) -> list[memoryview]:
-    """The bytes of each entry, without a copy."""
-    _, offsets, data = entries.buffers()
-    ends = memoryview(offsets).cast("i")[entries.offset : entries.offset + len(entries) + 1]
-    view = memoryview(data)
-    return [view[start:end] for start, end in pairwise(ends)]

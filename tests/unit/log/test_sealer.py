@@ -14,7 +14,7 @@ from meshtrail.errors import (
     WriterHeldError,
 )
 from meshtrail.journal import JournalReader
-from meshtrail.log import sealer
+from meshtrail.log import rows as log_rows
 from meshtrail.log.options import SealOptions
 from meshtrail.model.event import Kind
 from meshtrail.store.manifest_files import read_newest
@@ -139,7 +139,7 @@ def test_record_too_large_for_an_entry_is_sealed_as_a_prefix_of_its_blob(rig: Lo
 def test_batch_larger_than_what_is_derived_at_once_is_sealed_whole(
     rig: LogRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sealer, "ROW_GROUP_ROWS", 7)
+    monkeypatch.setattr(log_rows, "ROW_GROUP_ROWS", 7)
     stream = rig.open_stream(node_id="a")
     rig.append(rig.load.http(stream, 20), rig.load.closed(stream))
     assert rig.seal() == 22
