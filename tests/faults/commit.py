@@ -17,6 +17,7 @@ import re
 import shutil
 import sys
 import tempfile
+import traceback
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -263,6 +264,18 @@ def choose_calls(calls: list[str], *, is_first: bool = False) -> list[int]:
     return sorted(found[0 if is_first else len(found) // 2] for found in places.values())
 
 
+def try_all(root: Path, at: int) -> str | None:
+    """One call in every way; returns which one, None when no run was that long."""
+    failed = [try_failure(root / how.value, at, how) for how in Failure]
+    cut = try_power_cut(root / "cut", at, tuple(Survival))
+    try_kill_and_power_cut(root / "killed", at)
+    try_kill_and_power_cut(root / "next day", at, later_ns=DAY_NS)
+    # A start and what it seals is less than two hundred calls.
+    for cuts_after in range(at % 17, 200, 17):
+        try_kill_and_power_cut(root / f"{cuts_after}", at, cuts_after=cuts_after)
+    return cut or next(filter(None, failed), None)
+
+
 def main() -> int:
     """Try every call, and say how many there were."""
     parser = argparse.ArgumentParser(
@@ -272,20 +285,23 @@ def main() -> int:
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only each Nth call")
     parser.add_argument("--first", type=int, default=0, metavar="N", help="begin at this call")
     options = parser.parse_args()
+    wrong = 0
     with small_limits(), tempfile.TemporaryDirectory() as folder:
         for at in itertools.count(options.first, options.every):
             root = Path(folder) / str(at)
-            failed = [try_failure(root / how.value, at, how) for how in Failure]
-            cut = try_power_cut(root / "cut", at, tuple(Survival))
-            try_kill_and_power_cut(root / "killed", at)
-            try_kill_and_power_cut(root / "next day", at, later_ns=DAY_NS)
-            # A start and what it seals is less than two hundred calls.
-            for cuts_after in range(at % 17, 200, 17):
-                try_kill_and_power_cut(root / f"{cuts_after}", at, cuts_after=cuts_after)
+            try:
+                call = try_all(root, at)
+            except Exception:  # noqa: BLE001 - the other calls are tried all the same
+                traceback.print_exc()
+                sys.stdout.write(f"{at}: WRONG\n")
+                wrong += 1
+            else:
+                sys.stdout.write(f"{at}: {call or 'after the last call'}\n")
+                if call is None:
+                    sys.stdout.write(f"{wrong} wrong\n")
+                    return 1 if wrong else 0
+            sys.stdout.flush()
             shutil.rmtree(root)
-            sys.stdout.write(f"{at}: {cut or 'after the last call'}\n")
-            if cut is None and not any(failed):
-                return 0
     raise AssertionError("counting has no end")
 
 

@@ -209,7 +209,11 @@ def _check_behind(size: int, behind: int, largest: int, chain: Chain) -> list[Fi
 def _read_lock_record(
     record: NotesFile, heads: SignedHeads, chain: Chain, verifier: VerifierKey
 ) -> tuple[int, list[Finding]]:
-    """Every head in the lock record is signed, and one that this directory signed or reaches."""
+    """Every head in the lock record is signed, and one that this directory signed or reaches.
+
+    Each is there before its checkpoint. So without any whole one it was cut off after a checkpoint
+    was signed, or tore at the very first.
+    """
     run = cut_notes(record.read(), name=record.name, origin=verifier.name)
     findings = damage_findings(run)
     largest = heads.largest if heads.largest is not None else -1
@@ -234,7 +238,7 @@ def _read_lock_record(
             findings.append(_gone(head.tree_size))
         fork = heads.add(head.tree_size, head.root_hash, record.name)
         findings += [fork] if fork else []
-    if run.rest and not run.notes:
+    if run.rest and not run.notes and largest >= 0:
         error = SignatureError(f"{record.name} holds no signed note", place=run.rest_place)
         findings.append(tampered(error, record.name))
     elif run.rest:

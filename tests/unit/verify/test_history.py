@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -161,3 +162,16 @@ def test_lock_record_that_is_damaged_is_told_from_a_torn_one(
     record.write_bytes(data if data is not None else record.read_bytes() + b"test/one")
     assert [found for found, _ in checks(read(tmp_path / "log", record))] == [check]
     assert builder.frontier.size == 16
+
+
+@pytest.mark.parametrize("torn", [b"test/one", bytes(200)])
+def test_lock_record_that_tore_at_its_first_head_is_no_fault(tmp_path: Path, torn: bytes) -> None:
+    log, record = tmp_path / "log", tmp_path / "lock"
+    build_small_log(log, lock_record=record)
+    record.write_bytes(torn)
+    assert [found for found, _ in checks(read(log, record))] == ["SignatureError"]
+    # As before the first checkpoint: the record comes before it in the commit.
+    shutil.rmtree(log / "checkpoints")
+    (log / "checkpoints").mkdir()
+    (log / "published" / "checkpoint").unlink()
+    assert "SignatureError" not in [found for found, _ in checks(read(log, record))]
