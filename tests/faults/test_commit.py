@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -69,3 +70,12 @@ def test_power_cut_in_the_start_after_a_kill_loses_nothing(cuts_after: int, tmp_
         calls.index("rename data/published/checkpoint"),
     ):
         try_kill_and_power_cut(tmp_path / str(at), at, cuts_after=cuts_after)
+
+
+@pytest.mark.slow
+def test_start_signs_nothing_before_its_manifest_is_durable(tmp_path: Path) -> None:
+    calls = list_calls(tmp_path / "clean")
+    renames = [at for at, call in enumerate(calls) if re.match(r"rename .*manifest/", call)]
+    # Killed before the directory was fsynced; then the power goes at some call of the start.
+    for cuts_after in range(30, 50):
+        try_kill_and_power_cut(tmp_path / str(cuts_after), renames[2] + 1, cuts_after=cuts_after)

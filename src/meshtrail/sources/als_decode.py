@@ -47,7 +47,7 @@ class RecordDecoder:
         Returns:
             The decoded columns, n rows (an empty message where a record was bad), and why, by row.
 
-        Cost: 1.5 µs a record for the verdict, 3 µs for the columns, for records of 600 bytes.
+        Cost: 1.5 µs a record for the verdict, 2.2 µs for the columns, for records of 600 bytes.
         """
         bad = self._find_bad(records)
         if bad:
