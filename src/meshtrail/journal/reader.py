@@ -7,6 +7,7 @@ sealed is durable in the journal, even if its writer has not come to its own fsy
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -79,11 +80,15 @@ class JournalReader:
         """Where reading goes on; None before the first frame was found."""
         return self._position
 
-    def read(self, bytes_max: int = READ_BYTES) -> JournalSlice | None:
+    def read(
+        self, bytes_max: int = READ_BYTES, *, records_max: int | None = None
+    ) -> JournalSlice | None:
         """The next frames, or None when there are none yet.
 
         Args:
             bytes_max: how much of the file to take at once; a single larger batch is taken whole.
+            records_max: how many records to take at once; a batch with more is taken whole. Bytes
+                alone do not bound them: an empty record takes two.
 
         Raises:
             JournalDamageError: durable bytes are gone or bad. Nothing is skipped.
@@ -96,6 +101,8 @@ class JournalReader:
                 return None
             file, position = self._at()
             batches, buffer = self._read_batches(file, position.offset, bytes_max)
+            if records_max is not None:
+                batches = _with_records(batches, records_max)
             if batches:
                 file.sync()
                 self._position = ReadPosition(
@@ -205,8 +212,9 @@ class JournalReader:
             else:
                 what = f"no good batch, but file {number} says it has {previous.file_bytes} bytes"
             raise self._damage(position.file_number, position.offset, what)
-        file.close()
         self._enter(following)
+        # Last: if it fails nobody closes it again, by when its descriptor may be another file's.
+        file.close()
         return True
 
     def _enter(self, file: JournalFile) -> None:
@@ -216,6 +224,13 @@ class JournalReader:
     def _damage(self, file_number: int, offset: int, what: str) -> JournalDamageError:
         path = file_path(self.directory, file_number)
         return JournalDamageError(f"{path} offset {offset}: {what}", path=path, offset=offset)
+
+
+def _with_records(batches: list[Batch], records_max: int) -> list[Batch]:
+    """The first batches, with at most so many records in all; one at least."""
+    totals = accumulate(int(batch.rows["records_count"].sum(dtype=np.int64)) for batch in batches)
+    fitting = sum(total <= records_max for total in totals)
+    return batches[: max(fitting, 1)]
 
 
 def _join(batches: list[Batch], buffer: bytes, end: ReadPosition) -> JournalSlice:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import fcntl
 import os
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Final
 
 from meshtrail.errors import DurabilityError, WriterHeldError
 
 if TYPE_CHECKING:
     from meshtrail.store.layout import Layout
+
+
+_TRIES: Final = 6
+_TRY_AGAIN_S: Final = 0.02
+"""`meshtrail status` has the lock for microseconds to see whether somebody else has it."""
 
 
 class DataLock:
@@ -30,16 +36,27 @@ class DataLock:
                 path=layout.lock,
                 errno=error.errno,
             ) from error
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _take(self._fd):
             os.close(self._fd)
             raise WriterHeldError(
                 f"{layout.root} has a sealer already: a log has one writer. "
                 "Stop the other `meshtrail up` first",
                 path=layout.root,
-            ) from None
+            )
 
     def close(self) -> None:
         """Let it go."""
         os.close(self._fd)
+
+
+def _take(descriptor: int) -> bool:
+    """Whether the lock could be taken, within a tenth of a second."""
+    for _ in range(_TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            # Waiting in the kernel would have no end.
+            time.sleep(_TRY_AGAIN_S)
+        else:
+            return True
+    return False

@@ -110,8 +110,8 @@ def merge_files(
         MissingFileError, DigestError: a live file is gone or was changed.
         DurabilityError: the disk refuses.
 
-    Cost: memory for the footers and indexes of all sources if row groups are carried over; else for
-    the largest source file and two row groups.
+    Cost: memory for the largest source file, and for the footers and indexes of all of them if row
+    groups are carried over, else for two row groups.
     """
     start, end = ranges[0].start, ranges[-1].end
     named = segment_file(start, end)

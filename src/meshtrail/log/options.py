@@ -20,12 +20,14 @@ class SealOptions:
     Attributes:
         tick_ms: how often entries are sealed while there are any; longest an entry waits.
         read_bytes_max: taken from each journal in one tick.
+        read_records_max: likewise; for senders of tiny records, of which each takes 200 bytes.
         lock_record: file on another volume to which each signed head is appended first.
         is_clock_accepted: start although the wall clock stands before the last entry.
     """
 
     tick_ms: int = 250
     read_bytes_max: int = 32 << 20
+    read_records_max: int = 1 << 18
     lock_record: Path | None = None
     is_clock_accepted: bool = False
 

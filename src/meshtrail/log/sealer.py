@@ -239,7 +239,9 @@ class Sealer:
                 self._journals[name] = self._open_journal(directory)
         slices = {}
         for writer, reader in self._journals.items():
-            part = reader.read(self._options.read_bytes_max)
+            part = reader.read(
+                self._options.read_bytes_max, records_max=self._options.read_records_max
+            )
             if part is not None:
                 slices[writer] = part
         return slices

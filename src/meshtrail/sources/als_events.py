@@ -52,17 +52,22 @@ class EventColumns:
         rows_count: records.
         columns: what is set; every other column is null.
         problems: bool[n] by reason: rows that have this problem.
+        refused: bool[n] by reason: rows of which nothing is told. Where identities or decision
+            cannot be read, the rest would say something else than the record.
     """
 
     rows_count: int
     columns: dict[str, pa.Array] = dataclass_field(default_factory=dict)
     problems: dict[str, pa.Array] = dataclass_field(default_factory=dict)
+    refused: dict[str, pa.Array] = dataclass_field(default_factory=dict)
 
     def note(self, problems: pa.Array) -> None:
         """Note a column of reasons, null where there is none."""
-        for reason in pc.unique(problems).drop_null().to_pylist():
-            here = pc.fill_null(pc.equal(problems, reason), fill_value=False)
-            self.problems[reason] = here
+        self.problems |= _rows_by_reason(problems)
+
+    def refuse(self, problems: pa.Array) -> None:
+        """Make the rows with a reason say that, and nothing else."""
+        self.refused |= _rows_by_reason(problems)
 
     def trust(self, name: str, how: Trust) -> None:
         """Label a column; null where the column is."""
@@ -200,7 +205,7 @@ def _map_tls(batch: pa.RecordBatch, out: EventColumns) -> dict[str, pa.Array]:
         "tls_client_subject": tls["subject"],
         "tls_client_issuer": tls["issuer"],
     }
-    out.note(tls["problem"])
+    out.refuse(tls["problem"])
     return tls
 
 
@@ -279,11 +284,18 @@ def _map_decision(batch: pa.RecordBatch, out: EventColumns, reporters: Reporters
         termination=out.columns["envoy_connection_termination_details"],
     )
     out.columns.update(decided.columns())
-    out.note(decided.problem)
+    out.refuse(decided.problem)
     said = pc.not_equal(out.columns["decision"], Decision.UNKNOWN.value)
     held = reporters.held_to(out.columns["dst_spiffe_id"], absent_is_held=True)
     how = pc.if_else(held, Trust.ATTESTED.value, Trust.REPORTED.value)
     out.columns["decision_trust"] = mask_null(how, said)
+
+
+def _rows_by_reason(problems: pa.Array) -> dict[str, pa.Array]:
+    return {
+        reason: pc.fill_null(pc.equal(problems, reason), fill_value=False)
+        for reason in pc.unique(problems).drop_null().to_pylist()
+    }
 
 
 def _zeros(batch: pa.RecordBatch) -> pa.Array:

@@ -7,6 +7,7 @@ be decoded becomes a row that says why.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
@@ -161,19 +162,21 @@ def _payloads(entries: pa.Array, headers: Headers, rows: Rows, read_blob: ReadBl
 
 
 def _mark_undecoded(columns: EventColumns, bad: dict[int, str]) -> None:
-    """Make rows whose record did not decode say so, and nothing else."""
-    if not bad:
-        return
-    good = np.ones(columns.rows_count, dtype=np.bool_)
-    good[list(bad)] = False
-    keep = pa.array(good)
-    for name, column in columns.columns.items():
-        columns.columns[name] = pc.if_else(keep, column, pa.scalar(None, column.type))
-    columns.columns["kind"] = pc.fill_null(columns.columns["kind"], Kind.UNDECODED.value)
+    """Make rows whose record could not be read say so, and nothing else."""
+    refused = dict(columns.refused)
     for reason in sorted(set(bad.values())):
         here = np.zeros(columns.rows_count, dtype=np.bool_)
         here[[row for row, why in bad.items() if why == reason]] = True
-        columns.problems[reason] = pa.array(here)
+        refused[reason] = pa.array(here)
+    if not refused:
+        return
+    keep = pc.invert(functools.reduce(pc.or_, refused.values()))
+    for name, column in columns.columns.items():
+        columns.columns[name] = pc.if_else(keep, column, pa.scalar(None, column.type))
+    columns.columns["kind"] = pc.fill_null(columns.columns["kind"], Kind.UNDECODED.value)
+    for reason, where in columns.problems.items():
+        columns.problems[reason] = pc.and_(where, keep)
+    columns.problems |= refused
 
 
 def _other_columns(headers: Headers) -> EventColumns:

@@ -2,7 +2,7 @@
 
 They repeat from record to record: ten thousand requests come over some hundred connections and meet
 a dozen policies. So a record is decoded with these as bytes, and each distinct encoding is read
-once, by protobuf, for the columnar mapper and its row-wise reference alike.
+once, by protobuf.
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ REMEMBERED_LENGTH_MAX: Final = 256
 def remember(
     read: Callable[[_Value], _Meaning],
 ) -> Callable[[_Value], _Meaning]:
-    """Remember what short values mean, at most 16 MiB for each function."""
+    """Remember what short values mean, at most 32 MiB for each function."""
     remembered = lru_cache(maxsize=REMEMBERED_MAX)(read)
 
     @wraps(read)

@@ -1,8 +1,8 @@
 """The row-wise reference of the derivation: protobuf's own parser, one record at a time.
 
 Slow and plain on purpose. It follows docs/formats/event.md and shares with the columnar mapper only
-what single values and small messages mean (``envoy_values``, ``envoy_messages``), the cut
-descriptors and the stream facts; tests and ``verify --deep`` compare the two.
+the meaning of single values (``envoy_values``, response flags), the cut descriptors and the stream
+facts; tests and ``verify --deep`` compare the two.
 """
 
 # ruff: noqa: ANN401 - generated classes have no types
@@ -12,7 +12,6 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
-from google.protobuf import message_factory
 from google.protobuf.message import DecodeError
 
 from meshtrail.model.entry import (
@@ -27,24 +26,29 @@ from meshtrail.model.entry import (
 )
 from meshtrail.model.event import EVENT_SCHEMA, MAPPER_VERSION
 from meshtrail.sources import envoy_values as envoy
-from meshtrail.sources.als_decisions import RBAC_FILTERS
-from meshtrail.sources.als_schema import http_descriptor, tcp_descriptor
-from meshtrail.sources.envoy_messages import plain_reason, read_flags, read_rbac, read_tls
+from meshtrail.sources.als_schema import (
+    http_descriptor,
+    tcp_descriptor,
+    tls_descriptor,
+)
+from meshtrail.sources.envoy_messages import plain_reason, read_flags
+from meshtrail.sources.reference_parts import (
+    RbacFields,
+    parse_message,
+    read_ids,
+    read_message,
+)
 from meshtrail.sources.streams import StreamFacts, Streams, parse_stream_opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from meshtrail.sources.envoy_messages import RbacFacts, TlsFacts
     from meshtrail.units import LeafIndex
 
 _NANOS: Final = 1_000_000_000
 _INT64_MAX: Final = 2**63 - 1
 _SECONDS_MAX: Final = 9_223_372_035
 _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_TRACEPARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
-_HEX_TRACE: Final = re.compile(r"[0-9a-f]{32}|[0-9a-f]{16}")
-_HEX_SPAN: Final = re.compile(r"[0-9a-f]{16}")
 _OWN: Final = {
     EntryType.STREAM_OPENED: "stream_opened",
     EntryType.STREAM_CLOSED: "stream_closed",
@@ -126,16 +130,18 @@ class _Record:
         self.facts = facts
 
     def map(self, payload: bytes, *, is_http: bool) -> None:
-        descriptor = http_descriptor() if is_http else tcp_descriptor()
         try:
-            record: Any = message_factory.GetMessageClass(descriptor).FromString(payload)
+            record = parse_message(http_descriptor() if is_http else tcp_descriptor(), payload)
         except DecodeError as error:
-            self.row["kind"] = "undecoded"
-            self.problems.append(plain_reason(error))
+            self._refuse([plain_reason(error)])
             return
         common = record.common_properties
+        tls, reason = read_message("tls_properties", tls_descriptor(), common.tls_properties)
+        rbac = RbacFields(common.metadata.filter_metadata)
+        if reason or rbac.reason:
+            self._refuse([reason, rbac.reason])
+            return
         self._times(common)
-        tls = read_tls(common.tls_properties)
         self._tls(tls)
         self._envoy(common)
         self._identities(tls)
@@ -144,8 +150,12 @@ class _Record:
             self._request(record)
             self._response(record.response)
             self._correlation(record)
-        self._decision(common)
+        self._decision(rbac)
         self._kind(record, is_http=is_http)
+
+    def _refuse(self, reasons: Iterable[str | None]) -> None:
+        self.row["kind"] = "undecoded"
+        self.problems += filter(None, reasons)
 
     def _kind(self, record: Any, *, is_http: bool) -> None:
         row, common = self.row, record.common_properties
@@ -187,16 +197,15 @@ class _Record:
             else:
                 self.problems.append("end of the happening does not fit")
 
-    def _tls(self, facts: TlsFacts) -> None:
+    def _tls(self, tls: Any) -> None:
         row = self.row
-        row["tls_protocol_version"] = facts.version
-        row["tls_cipher"] = facts.cipher
-        row["tls_server_name"] = facts.server_name
-        row["tls_client_ja3"] = facts.ja3
-        row["tls_client_subject"] = facts.subject
-        row["tls_client_issuer"] = facts.issuer
-        if facts.problem:
-            self.problems.append(facts.problem)
+        row["tls_protocol_version"] = envoy.enum_name(tls.tls_version, envoy.TLS_VERSIONS)
+        if tls.HasField("tls_cipher_suite"):
+            row["tls_cipher"] = envoy.cipher_suite_name(tls.tls_cipher_suite.value)
+        row["tls_server_name"] = tls.tls_sni_hostname or None
+        row["tls_client_ja3"] = tls.ja3_fingerprint or None
+        row["tls_client_subject"] = tls.peer_certificate_properties.subject or None
+        row["tls_client_issuer"] = tls.peer_certificate_properties.issuer or None
 
     def _envoy(self, common: Any) -> None:
         row = self.row
@@ -217,12 +226,10 @@ class _Record:
         attempts = common.upstream_request_attempt_count
         row["envoy_attempt_count"] = attempts if 0 < attempts < 2**31 else None
 
-    def _identities(self, tls: TlsFacts) -> None:
+    def _identities(self, tls: Any) -> None:
         row, facts = self.row, self.facts
-        caller, callee = tls.caller, tls.callee
-        for whose, has_many in (("peer", tls.caller_many), ("local", tls.callee_many)):
-            if has_many:
-                self.problems.append(f"{whose} certificate with several URI SANs")
+        caller = self._only_uri(tls.peer_certificate_properties, "peer")
+        callee = self._only_uri(tls.local_certificate_properties, "local")
         row["side"] = envoy.side_of(
             upstream_cluster=row["envoy_upstream_cluster"],
             has_peer_certificate=caller is not None,
@@ -292,7 +299,7 @@ class _Record:
         row = self.row
         if record.HasField("response"):
             row["http_response_body_size"] = _fitting(record.response.response_body_bytes)
-        trace, span = _trace(_last(record.request.request_headers))
+        trace, span = read_ids(_last(record.request.request_headers))
         row["trace_id"], row["span_id"] = trace, span
         row["trace_id_trust"] = "asserted" if trace else None
         request_id = record.request.request_id or record.common_properties.stream_id
@@ -303,23 +310,21 @@ class _Record:
             else:
                 row["request_id_text"] = request_id
 
-    def _decision(self, common: Any) -> None:
+    def _decision(self, rbac: RbacFields) -> None:
         row = self.row
-        rbac = _rbac(common.metadata.filter_metadata)
-        result = _last_of(facts.result for facts in rbac)
+        result = rbac.last("enforced_engine_result")
         said = envoy.read_denial(row.get("envoy_response_code_details"))
         said_tcp = envoy.read_denial(row["envoy_connection_termination_details"])
         word = result if result in ("allowed", "denied") else None
         refusal = said.decision or said_tcp.decision
         row["decision"] = "denied" if word == "denied" else refusal or word or "unknown"
-        policy = _last_of(facts.policy_id for facts in rbac) or said.policy_id or said_tcp.policy_id
+        policy = rbac.last("enforced_effective_policy_id") or said.policy_id or said_tcp.policy_id
         parts = envoy.split_policy_id(policy)
         row["policy_name"], row["policy_namespace"], row["policy_rule"] = parts
         row["decision_reason"] = said.reason or said_tcp.reason or ("rbac" if word else None)
-        shadows = [facts.dry_run_result for facts in rbac]
-        row["dry_run_decision"] = "denied" if "denied" in shadows else _last_of(shadows)
-        row["dry_run_policy"] = _last_of(facts.dry_run_policy_id for facts in rbac)
-        self.problems += filter(None, [_last_of(facts.problem for facts in rbac)])
+        shadow = rbac.last("shadow_engine_result", "denied") or rbac.last("shadow_engine_result")
+        row["dry_run_decision"] = shadow
+        row["dry_run_policy"] = rbac.last("shadow_effective_policy_id")
         if row["decision"] != "unknown":
             callee = row["dst_spiffe_id"]
             is_held = self._is_authenticated and callee in (None, self.facts.spiffe_id)
@@ -329,34 +334,11 @@ class _Record:
     def _is_authenticated(self) -> bool:
         return self.facts.auth == "mtls" and self.facts.spiffe_id is not None
 
-
-def _rbac(filter_metadata: Iterable[Any]) -> list[RbacFacts]:
-    """What the RBAC filters wrote, in order; of equal filters the last, as in a protobuf map."""
-    order = [item for item in filter_metadata if item.key in RBAC_FILTERS]
-    last_at = {item.key: at for at, item in enumerate(order)}
-    return [read_rbac(order[at].value) for at in sorted(last_at.values())]
-
-
-def _last_of(facts: Iterable[str | None]) -> str | None:
-    found = [fact for fact in facts if fact is not None]
-    return found[-1] if found else None
-
-
-def _trace(headers: dict[str, str]) -> tuple[bytes | None, bytes | None]:
-    match = _TRACEPARENT.fullmatch(headers.get("traceparent", ""))
-    if match and match[1] != "ff" and int(match[2], 16) and int(match[3], 16):
-        return bytes.fromhex(match[2]), bytes.fromhex(match[3])
-    b3 = headers.get("b3", "")
-    for digits in (32, 16):
-        match = re.match(rf"([0-9a-f]{{{digits}}})-([0-9a-f]{{16}})(?:-|\Z)", b3)
-        if match and int(match[1], 16) and int(match[2], 16):
-            return bytes.fromhex(match[1].zfill(32)), bytes.fromhex(match[2])
-    trace = headers.get("x-b3-traceid", "").lower()
-    span = headers.get("x-b3-spanid", "").lower()
-    if not _HEX_TRACE.fullmatch(trace) or not int(trace, 16):
-        return None, None
-    has_span = _HEX_SPAN.fullmatch(span) and int(span, 16)
-    return bytes.fromhex(trace.zfill(32)), bytes.fromhex(span) if has_span else None
+    def _only_uri(self, certificate: Any, whose: str) -> str | None:
+        uris: list[str] = [name.uri for name in certificate.subject_alt_name if name.uri]
+        if len(uris) > 1:
+            self.problems.append(f"{whose} certificate with several URI SANs")
+        return uris[0] if len(uris) == 1 else None
 
 
 def _opened(payload: bytes) -> StreamFacts:

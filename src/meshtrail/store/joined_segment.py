@@ -78,7 +78,9 @@ _META_OFFSETS: Final = (9, 10, 11, 14)
 _META_KNOWN: Final = frozenset({*range(1, 8), 12, 13, 15, 16, *_META_OFFSETS})
 # OffsetIndex, PageLocation
 _LOCATIONS: Final = 1
+_INDEX_KNOWN: Final = frozenset({_LOCATIONS, 2})
 _PAGE_OFFSET: Final = 1
+_PAGE_KNOWN: Final = frozenset({_PAGE_OFFSET, 2, 3})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +150,16 @@ def join_segments(
         if tail is None:
             return
         moved.append(_Moved(source, shift, tail))
+    try:
+        _write_tail(sink, moved, is_stopping)
+    except (KeyError, TypeError, IndexError) as error:
+        raise InputError(f"a segment to be joined lacks a field of its footer: {error}") from error
+
+
+def _write_tail(
+    sink: DurableWriter, moved: Sequence[_Moved], is_stopping: Callable[[], bool]
+) -> None:
+    """Write the indexes of all sources and one footer."""
     head: Fields = {}
     groups: list[bytes] = []
     for part in moved:
@@ -160,7 +172,7 @@ def join_segments(
                 return
             part.move_group(group, ordinal=len(groups))
             groups.append(encode_struct(group))
-    rows_count = sum(source.rows_count for source in sources)
+    rows_count = sum(part.source.rows_count for part in moved)
     head |= {_ROWS: (I64, rows_count), _GROUPS: (LIST, (STRUCT, groups))}
     data = encode_struct(dict(sorted(head.items())))
     sink.write(data + len(data).to_bytes(_LENGTH_BYTES, "little") + _MAGIC)
@@ -185,6 +197,7 @@ class _Moved:
         footer, got = decode_struct(self.tail, self._footer_start)
         if got != end:
             raise self._refusal(f"a footer of {end - got} bytes more than its fields")
+        self._check_known("footer", footer, frozenset({_ROWS, _GROUPS, *_HEAD_NAMES}))
         for group in footer[_GROUPS][1][1]:
             self._check_known("row group", group, _GROUP_KNOWN)
             for chunk in _chunks(group):
@@ -247,7 +260,9 @@ class _Moved:
 
     def _move_offset_index(self, data: bytes) -> bytes:
         fields, _ = decode_struct(data)
+        self._check_known("offset index", fields, _INDEX_KNOWN)
         for location in fields[_LOCATIONS][1][1]:
+            self._check_known("page location", location, _PAGE_KNOWN)
             self._move(location, _PAGE_OFFSET)
         return encode_struct(fields)
 

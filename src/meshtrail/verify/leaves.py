@@ -41,7 +41,7 @@ FORMAT_NAMES: Final = {int(code): code.name.lower().replace("_", "-") for code i
 """What the ``payload_format`` column calls each code."""
 
 BATCH_ROWS: Final = 16_384
-"""Rows decoded at a time: a row group, unless that is too long."""
+"""Rows decoded at a time, unless they are too long: as many as a full row group has."""
 
 BATCH_BYTES: Final = 32 << 20
 """Bytes decoded at a time, as far as the file tells before, so that memory stays small."""
@@ -129,7 +129,7 @@ def examine(piece: Piece) -> Examined:
 
 
 def read_rows(piece: Piece, columns: list[str], dictionaries: list[str]) -> Iterator[pa.Table]:
-    """The rows of a piece, a row group or less at a time; every column in one chunk.
+    """The rows of a piece, at most a full row group's at a time; every column in one chunk.
 
     Args:
         piece: which rows.

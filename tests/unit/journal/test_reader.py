@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from meshtrail.errors import DurabilityError, JournalDamageError
 from meshtrail.journal import ROW_DTYPE, JournalOptions, JournalReader, JournalWriter, ReadPosition
 from meshtrail.journal.files import file_path, list_files
+from meshtrail.store.durable import Disk
 from tests.fake_clock import START_NS, FakeClock
 from tests.fake_disks import FailingDisk
 from tests.journal_frames import opened_frame, read_all, record_frame, slice_data
@@ -301,3 +303,32 @@ def test_closed_reader_opens_its_file_again(directory: Path, writer: JournalWrit
     assert len(slice_data(reader.read(1) or pytest.fail("nothing read"))) == 1
     reader.close()
     assert read_all(reader) == data[1:]
+
+
+def test_reader_takes_no_more_records_than_asked_for_but_a_batch_at_least(directory: Path) -> None:
+    with JournalWriter(directory, clock=FakeClock()) as writer:
+        for count, seq in ((2, 1), (1, 3), (9, 4), (3, 13)):
+            writer.append([record_frame(b"", first_seq=seq, records_count=count)])
+    reader = JournalReader(directory)
+    parts = list(iter(lambda: reader.read(records_max=3), None))
+    assert [part.rows["records_count"].tolist() for part in parts] == [[2, 1], [9], [3]]
+
+
+def test_file_whose_close_fails_is_not_closed_again(directory: Path) -> None:
+    class Closing(Disk):
+        """Closes, and says that it failed."""
+
+        def close(self, fd: int) -> None:
+            super().close(fd)
+            raise OSError(errno.EIO, "Input/output error")
+
+    with JournalWriter(directory, clock=FakeClock()) as writer:
+        writer.append([record_frame(b"1")])
+    with JournalWriter(directory, clock=FakeClock()):
+        reader = JournalReader(directory, disk=Closing())
+        assert reader.read() is not None
+        with pytest.raises(DurabilityError, match="Input/output"):
+            reader.read()
+        with pytest.raises(DurabilityError, match="Input/output"):
+            reader.close()
+        reader.close()

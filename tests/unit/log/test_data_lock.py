@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import fcntl
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -50,3 +52,17 @@ def test_directory_that_is_not_there_is_a_durability_error(tmp_path: Path) -> No
     with pytest.raises(DurabilityError, match="must be able to write there") as caught:
         DataLock(Layout(tmp_path / "gone"))
     assert caught.value.path == tmp_path / "gone" / "lock"
+
+
+def test_a_glance_at_the_lock_does_not_refuse_a_sealer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = Layout(tmp_path)
+    DataLock(layout).close()
+    glance = os.open(layout.lock, os.O_RDONLY)
+    fcntl.flock(glance, fcntl.LOCK_SH)
+    monkeypatch.setattr(
+        "meshtrail.log.data_lock.time.sleep", lambda _: fcntl.flock(glance, fcntl.LOCK_UN)
+    )
+    DataLock(layout).close()
+    os.close(glance)

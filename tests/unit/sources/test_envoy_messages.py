@@ -15,7 +15,7 @@ from meshtrail.sources.envoy_messages import TlsFacts, read_flags, read_rbac, re
 from meshtrail.sources.reference import derive_reference
 from meshtrail.sources.streams import Streams
 from meshtrail.units import LeafIndex
-from tests.als_records import PAYMENTS, derive, entry, http_bytes, inbound
+from tests.als_records import PAYMENTS, derive, entry, http_bytes, inbound, opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,18 +63,33 @@ def test_what_is_absent_says_nothing(read: Callable[[bytes | None], tuple[object
     ("tls", "reason"),
     [(TRUNCATED, "not a protobuf message"), (NO_UTF8, "invalid UTF-8 in a string")],
 )
-def test_tls_that_cannot_be_read_costs_its_columns_only(tls: bytes, reason: str) -> None:
-    (row,) = derive(entry(http_record(tls=tls)))
-    assert row["decode_error"] == f"tls_properties: {reason}"
-    assert (row["kind"], row["url_path"]) == ("request", "/")
-    assert {"src_spiffe_id", "dst_spiffe_id", "tls_protocol_version"}.isdisjoint(row)
+def test_nothing_is_told_of_a_record_whose_tls_cannot_be_read(tls: bytes, reason: str) -> None:
+    # Without its certificates a destination's record would pass for one of a source.
+    odd = accesslog_pb2.HTTPAccessLogEntry()
+    odd.common_properties.duration.seconds = -5
+    good = http_bytes(inbound(upstreamCluster="payments")) + odd.SerializeToString()
+    bad = good + http_record(tls=VALID + tls)
+    rows = derive(opened(), entry(good), entry(bad, seq=2))
+    assert rows[1]["side"] == "destination"
+    assert rows[2]["decode_error"] == f"tls_properties: {reason}"
+    assert rows[2]["kind"] == "undecoded"
+    assert rows[2].keys() == rows[0].keys() | {"decode_error"}, "what header and stream say"
 
 
 @pytest.mark.parametrize("rbac", [TRUNCATED, b"\x0a\x03\x0a\x01\xff"])
-def test_a_decision_that_cannot_be_read_is_unknown_and_says_so(rbac: bytes) -> None:
-    (row,) = derive(entry(http_record(rbac=rbac)))
-    assert row["decision"] == "unknown"
+def test_nothing_is_told_of_a_record_whose_decision_cannot_be_read(rbac: bytes) -> None:
+    # Another filter's word would stand as the decision.
+    (row,) = derive(entry(http_bytes(inbound()) + http_record(rbac=rbac)))
+    assert row["kind"] == "undecoded"
     assert row["decode_error"].startswith("metadata of an RBAC filter: ")
+    assert "decision" not in row
+
+
+def test_each_message_that_cannot_be_read_is_named() -> None:
+    (row,) = derive(entry(http_record(tls=TRUNCATED, rbac=TRUNCATED)))
+    assert row["decode_error"] == (
+        "tls_properties: not a protobuf message; metadata of an RBAC filter: not a protobuf message"
+    )
 
 
 def test_one_bad_connection_does_not_touch_the_others() -> None:

@@ -318,14 +318,22 @@ def test_source_of_other_columns_is_refused(sources: Sources) -> None:
         (lambda chunk: chunk.update({2: (I64, 1 << 40)}), "offset 1099511627776 outside"),
         (lambda chunk: chunk.update({4: (I64, chunk[4][1] + 1)}), "an index at"),
         (lambda chunk: [chunk.pop(4), chunk.pop(5)], "an index at"),
+        (lambda chunk: chunk.pop(7), "lacks a field of its footer: 7"),
     ],
-    ids=["other file", "new field", "new metadata", "offset", "index", "gap"],
+    ids=["other file", "new field", "new metadata", "offset", "index", "gap", "no length"],
 )
 def test_layout_that_is_not_known_is_refused(
     change: Callable[[Fields], object], message: str, sources: Sources
 ) -> None:
     sources.add(TABLE, change=in_chunk(change))
     with pytest.raises(InputError, match=message):
+        sources.join()
+
+
+def test_footer_of_a_later_parquet_is_refused_though_all_sources_have_it(sources: Sources) -> None:
+    for start in (0, 100):
+        sources.add(TABLE.slice(start, 100), change=edited(20, I64, 777))
+    with pytest.raises(InputError, match=r"a footer with the fields \[20\]"):
         sources.join()
 
 
