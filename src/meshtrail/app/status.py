@@ -105,7 +105,7 @@ def read_status(layout: Layout, verifier: Verifier, *, origin: str) -> Status:
 def _ask_for_sealer(layout: Layout) -> Sealer:
     """Whether a sealer holds its lock; asks for a share of it, which nobody else then notices.
 
-    A sealer that starts in these microseconds is refused, and started again by its supervisor.
+    A sealer that starts in these microseconds tries again, see ``DataLock``.
     """
     try:
         # Not made when it is not there; what is no file must not keep anybody waiting.

@@ -26,7 +26,7 @@ RECORDS_COUNT_MAX = 65_536
 SMALL_RECORDS_MAX = 1_024
 RECORD_BYTES_MIN = 32
 """More than so many of less than this on average are not sliced. An empty record takes 2 bytes of a
-message, and as an entry a kilobyte of the sealer's memory; the smallest that Envoy writes has a
+message, and as an entry two hundred of the sealer's memory; the smallest that Envoy writes has a
 time and two addresses."""
 
 

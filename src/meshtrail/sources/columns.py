@@ -135,15 +135,13 @@ def read_distinct(
 class Entries:
     """The entries of a repeated key/value message, flattened, each with its row of the batch."""
 
-    def __init__(self, lists: pa.Array, rows: npt.NDArray[np.int64] | None = None) -> None:
+    def __init__(self, lists: pa.Array) -> None:
         """Flatten a list column.
 
         Args:
             lists: list<struct<key: string, …>>[n].
-            rows: the row of the batch that each list belongs to; its own position by default.
         """
-        parents = np.asarray(pc.list_parent_indices(lists), dtype=np.int64)
-        self.rows = parents if rows is None else rows[parents]
+        self.rows = np.asarray(pc.list_parent_indices(lists), dtype=np.int64)
         self.flat = pc.list_flatten(lists)
 
     def field(self, *path: str) -> pa.Array:
