@@ -92,25 +92,30 @@ class AlsFramer:
         # stands in no stream-opened entry, so it is kept with the whole.
         if not shape.is_plain or (shape.identifier is not None and not is_first):
             frames.append(self._whole(message, received_ns))
-        for count, payload_format in (
-            (shape.http_count, PayloadFormat.ALS_HTTP),
-            (shape.tcp_count, PayloadFormat.ALS_TCP),
-        ):
-            if count:
-                frames.append(
-                    self._stream.records_frame(
-                        message,
-                        records_count=count,
-                        framing=Framing.ALS,
-                        payload_format=payload_format,
-                        received_ns=received_ns,
-                    )
-                )
+        if shape.http_count:
+            frames.append(
+                self._sliced(message, shape.http_count, PayloadFormat.ALS_HTTP, received_ns)
+            )
+        if shape.tcp_count:
+            frames.append(
+                self._sliced(message, shape.tcp_count, PayloadFormat.ALS_TCP, received_ns)
+            )
         return frames
 
     def frame_refusal(self, detail: str, *, received_ns: UnixNanos) -> list[Frame]:
         """The opening of a stream whose first message was refused; nothing of an open one."""
         return [] if self._is_open else self._open(None, detail, received_ns)
+
+    def _sliced(
+        self, message: bytes, count: int, payload_format: PayloadFormat, received_ns: UnixNanos
+    ) -> Frame:
+        return self._stream.records_frame(
+            message,
+            records_count=count,
+            framing=Framing.ALS,
+            payload_format=payload_format,
+            received_ns=received_ns,
+        )
 
     def _whole(self, message: bytes, received_ns: UnixNanos) -> Frame:
         return self._stream.records_frame(

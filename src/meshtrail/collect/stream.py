@@ -47,13 +47,15 @@ class Stream:
 
     def own_frame(self, entry_type: EntryType, payload: bytes, *, received_ns: UnixNanos) -> Frame:
         """An entry that the collector itself says on this stream."""
-        return self._frame(
-            payload,
+        return Frame(
+            data=payload,
+            received_ns=received_ns,
+            stream=self.id,
+            first_seq=self._take_seqs(1),
             records_count=1,
             entry_type=entry_type,
             framing=Framing.WHOLE,
             payload_format=PayloadFormat.MESHTRAIL_JSON,
-            received_ns=received_ns,
         )
 
     def records_frame(
@@ -68,13 +70,15 @@ class Stream:
         """A frame of records as it arrived."""
         self.frames_count += 1
         self.records_count += records_count
-        return self._frame(
-            data,
+        return Frame(
+            data=data,
+            received_ns=received_ns,
+            stream=self.id,
+            first_seq=self._take_seqs(records_count),
             records_count=records_count,
             entry_type=EntryType.RECORD,
             framing=framing,
             payload_format=payload_format,
-            received_ns=received_ns,
         )
 
     def closed_frame(
@@ -89,25 +93,8 @@ class Stream:
         )
         return self.own_frame(EntryType.STREAM_CLOSED, payload, received_ns=received_ns)
 
-    def _frame(
-        self,
-        data: bytes,
-        *,
-        records_count: int,
-        entry_type: EntryType,
-        framing: Framing,
-        payload_format: PayloadFormat,
-        received_ns: UnixNanos,
-    ) -> Frame:
+    def _take_seqs(self, count: int) -> int:
+        """Number so many entries more; returns the first number."""
         first_seq = self._next_seq
-        self._next_seq += records_count
-        return Frame(
-            data=data,
-            received_ns=received_ns,
-            stream=self.id,
-            first_seq=first_seq,
-            records_count=records_count,
-            entry_type=entry_type,
-            framing=framing,
-            payload_format=payload_format,
-        )
+        self._next_seq += count
+        return first_seq

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import struct
-import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from zlib_ng.zlib_ng import crc32
 
 from meshtrail.errors import InputError
 from meshtrail.units import UnixNanos
@@ -82,7 +83,7 @@ class FileHeader:
             sort_keys=True,
             separators=(",", ":"),
         ).encode()
-        return FILE_MAGIC + _LENGTHS.pack(len(text), zlib.crc32(text)) + text
+        return FILE_MAGIC + _LENGTHS.pack(len(text), crc32(text)) + text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +103,7 @@ class ReadHeader:
 
 def header_seed(encoded: bytes) -> int:
     """The CRC-32 of a header, with which the CRC of each batch of its file begins."""
-    return zlib.crc32(encoded)
+    return crc32(encoded)
 
 
 def header_bytes_declared(beginning: bytes) -> int | None:
@@ -124,7 +125,7 @@ def decode_header(beginning: bytes) -> ReadHeader:
         raise InputError(f"not a journal file header: {beginning[:16].hex()}")
     encoded = beginning[:length]
     _, crc = _LENGTHS.unpack_from(encoded, len(FILE_MAGIC))
-    if zlib.crc32(encoded[_JSON_START:]) != crc:
+    if crc32(encoded[_JSON_START:]) != crc:
         raise InputError(f"journal file header fails its CRC {crc:08x}", crc=crc)
     try:
         header = _parse_json(encoded[_JSON_START:])

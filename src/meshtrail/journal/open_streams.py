@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from meshtrail.journal.header import OpenStream
@@ -11,18 +12,28 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 
+@dataclass(slots=True)
+class _Progress:
+    """An ``OpenStream`` that goes on with each row of its stream."""
+
+    next_seq: int
+    frames_count: int = 0
+    records_count: int = 0
+
+
 class OpenStreams:
     """Follows the rows of a journal in their order."""
 
     def __init__(self, before: Mapping[int, OpenStream]) -> None:
-        self._streams = dict(before)
+        self._streams = {
+            stream: _Progress(state.next_seq, state.frames_count, state.records_count)
+            for stream, state in before.items()
+        }
 
     def apply(self, *, stream: int, first_seq: int, records_count: int, entry_type: int) -> None:
         """Take one row into account; a blob's, with stream 0, changes nothing."""
         if entry_type == EntryType.STREAM_OPENED:
-            self._streams[stream] = OpenStream(
-                next_seq=first_seq + records_count, frames_count=0, records_count=0
-            )
+            self._streams[stream] = _Progress(first_seq + records_count)
             return
         state = self._streams.get(stream)
         if state is None:
@@ -30,12 +41,10 @@ class OpenStreams:
         if entry_type == EntryType.STREAM_CLOSED:
             del self._streams[stream]
             return
-        is_record = entry_type == EntryType.RECORD
-        self._streams[stream] = OpenStream(
-            next_seq=first_seq + records_count,
-            frames_count=state.frames_count + is_record,
-            records_count=state.records_count + records_count * is_record,
-        )
+        state.next_seq = first_seq + records_count
+        if entry_type == EntryType.RECORD:
+            state.frames_count += 1
+            state.records_count += records_count
 
     def apply_rows(self, rows: Iterable[tuple[int, ...]]) -> None:
         """Take rows into account: (stream, first_seq, records_count, entry_type) each."""
@@ -49,4 +58,11 @@ class OpenStreams:
 
     def snapshot(self) -> dict[int, OpenStream]:
         """The open streams of this moment."""
-        return dict(self._streams)
+        return {
+            stream: OpenStream(
+                next_seq=state.next_seq,
+                frames_count=state.frames_count,
+                records_count=state.records_count,
+            )
+            for stream, state in self._streams.items()
+        }

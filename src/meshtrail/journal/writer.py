@@ -152,7 +152,7 @@ class JournalWriter:
                 path=self.directory,
             )
 
-    def _encode(self, frames: Sequence[Frame]) -> bytes:
+    def _encode(self, frames: Sequence[Frame]) -> bytearray:
         return encode_batch(
             frames,
             batch_number=self._batch_number,
@@ -160,7 +160,7 @@ class JournalWriter:
             seed=self._seed,
         )
 
-    def _write(self, batch: bytes) -> None:
+    def _write(self, batch: bytearray) -> None:
         try:
             _write_all(self._disk, self._fd, batch)
         except OSError as error:
@@ -226,7 +226,7 @@ class JournalWriter:
         return fd
 
 
-def _write_all(disk: Disk, fd: int, data: bytes) -> None:
+def _write_all(disk: Disk, fd: int, data: bytes | bytearray) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[disk.write(fd, rest) :]

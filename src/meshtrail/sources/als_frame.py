@@ -1,14 +1,14 @@
 """The framing of an access log message: which records it holds, and whether they are all of it.
 
-This is all that collect looks at. A shim in which every element is ``bytes`` makes protobuf cut a
-message into slices of its own bytes; nothing is decoded, nothing serialised again.
+This is all that collect looks at. The framing of a usual message, one field with nothing but
+records, is followed here: a step for each record, and no copy. For any other, a shim in which every
+element is ``bytes`` makes protobuf cut it into slices of its own bytes; nothing is decoded.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from google.protobuf import message_factory
 from google.protobuf.message import DecodeError
@@ -29,6 +29,18 @@ RECORD_BYTES_MIN = 32
 message, and as an entry two hundred of the sealer's memory; the smallest that Envoy writes has a
 time and two addresses."""
 
+_HTTP_LOGS_TAG = 2 << 3 | 2
+_LOGS_TAGS = frozenset({_HTTP_LOGS_TAG, 3 << 3 | 2})
+_LOG_ENTRY_TAG = 1 << 3 | 2
+
+_VARINT_MORE = 0x80
+"""Set in each byte of a varint but the last."""
+
+_BEYOND = 1 << 62
+_TWO_BYTE_STEPS = [_BEYOND, *(3 + (high << 7) - _VARINT_MORE for high in range(1, _VARINT_MORE))]
+"""By the second byte of a record's length: how far the next record is, less the first byte. Where
+the second is 0 the first would do: not the shortest form, so it leads beyond any message."""
+
 
 @cache
 def frame_descriptor() -> Descriptor:
@@ -47,8 +59,7 @@ def frame_descriptor() -> Descriptor:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class FrameShape:
+class FrameShape(NamedTuple):
     """What a message is made of.
 
     Attributes:
@@ -72,6 +83,85 @@ def inspect_frame(frame: bytes) -> FrameShape:
         InputError: protobuf cannot parse it, or it holds more records than anyone sends in earnest;
             then it is kept as a whole, and only so.
     """
+    return _inspect_usual(frame) or _inspect_any(frame)
+
+
+def slice_frame(frame: bytes, payload_format: PayloadFormat) -> list[bytes]:
+    """The records of one kind in a message, in order.
+
+    Raises:
+        InputError: protobuf cannot parse it.
+    """
+    message = _parse(frame)
+    logs = message.http_logs if payload_format is PayloadFormat.ALS_HTTP else message.tcp_logs
+    return list(logs.log_entry)
+
+
+def _inspect_usual(frame: bytes) -> FrameShape | None:
+    """The shape of a plain message without an identifier, with 1 to ``SMALL_RECORDS_MAX`` records.
+
+    None where it is no such message, and for a few rare ones that are: those are protobuf's.
+    """
+    try:
+        start = _find_records(frame)
+        count = start and _count_records(frame, start)
+    except IndexError:
+        # A field ends beyond the frame, or takes a longer length than is usual.
+        return None
+    return _usual_shape(frame[0], count) if count else None
+
+
+@cache
+def _usual_shape(tag: int, count: int) -> FrameShape:
+    """One object for all messages of this shape; ``SMALL_RECORDS_MAX`` for each tag at most."""
+    if tag == _HTTP_LOGS_TAG:
+        return FrameShape(count, 0, None, is_plain=True)
+    return FrameShape(0, count, None, is_plain=True)
+
+
+def _find_records(frame: bytes) -> int | None:
+    """Where the records begin, in a frame that is one field of them; None for any other.
+
+    Its length must be in the shortest form, and lead exactly to the end of the frame.
+
+    Raises:
+        IndexError: the frame ends before.
+    """
+    if frame[0] not in _LOGS_TAGS:
+        return None
+    length = 0
+    for at, shift in ((1, 0), (2, 7), (3, 14), (4, 21)):
+        byte = frame[at]
+        length |= (byte & ~_VARINT_MORE) << shift
+        if byte < _VARINT_MORE:
+            is_shortest = byte or at == 1
+            return at + 1 if is_shortest and at + 1 + length == len(frame) else None
+    return None
+
+
+def _count_records(frame: bytes, start: int) -> int | None:
+    """How many records there are from ``start`` to the end; None where there is anything else.
+
+    Their lengths must be in the shortest form, and take one or two bytes.
+
+    Raises:
+        IndexError: a length leads beyond the end, or takes more bytes.
+    """
+    end = len(frame)
+    for count in range(1, SMALL_RECORDS_MAX + 1):
+        if frame[start] != _LOG_ENTRY_TAG:
+            return None
+        low = frame[start + 1]
+        if low < _VARINT_MORE:
+            start += 2 + low
+        else:
+            start += low + _TWO_BYTE_STEPS[frame[start + 2]]
+        if start == end:
+            return count
+    return None
+
+
+def _inspect_any(frame: bytes) -> FrameShape:
     message = _parse(frame)
     http_count = len(message.http_logs.log_entry)
     tcp_count = len(message.tcp_logs.log_entry)
@@ -87,17 +177,6 @@ def inspect_frame(frame: bytes) -> FrameShape:
     message.DiscardUnknownFields()
     is_plain = message.ByteSize() == len(frame) and not (http_count and tcp_count)
     return FrameShape(http_count, tcp_count, identifier, is_plain)
-
-
-def slice_frame(frame: bytes, payload_format: PayloadFormat) -> list[bytes]:
-    """The records of one kind in a message, in order.
-
-    Raises:
-        InputError: protobuf cannot parse it.
-    """
-    message = _parse(frame)
-    logs = message.http_logs if payload_format is PayloadFormat.ALS_HTTP else message.tcp_logs
-    return list(logs.log_entry)
 
 
 def _parse(frame: bytes) -> Any:  # noqa: ANN401 - generated classes have no types

@@ -189,7 +189,7 @@ def test_time_before_the_last_entry_is_raised_to_it() -> None:
 
 
 def changed(frame: Frame, **changes: object) -> Frame:
-    facts = {name: getattr(frame, name) for name in Frame.__slots__}
+    facts = {name: getattr(frame, name) for name in Frame.__struct_fields__}
     return Frame(**{**facts, **changes})
 
 
