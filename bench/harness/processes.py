@@ -14,7 +14,7 @@ TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 SAMPLE_S = 0.5
 SETTLED_SHARE = 1 / 3
 """Memory's slope is taken after this share of the samples: before it, caches still fill."""
-ROLES = ("collect", "seal", "serve")
+ROLES = ("collect", "seal", "derive", "serve")
 
 
 @dataclass(slots=True)

@@ -46,8 +46,14 @@ if TYPE_CHECKING:
     from meshtrail.note import VerifierKey
 
 METHOD = "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs"
-VICTIMS = ("collect", "seal", "supervisor")
-MODULES = {"collect": "meshtrail.app.collect_process", "seal": "meshtrail.app.seal_process"}
+VICTIMS = ("collect", "seal", "derive", "supervisor")
+MODULES = {
+    "collect": "meshtrail.app.collect_process",
+    "seal": "meshtrail.app.seal_process",
+    "derive": "meshtrail.app.derive_process",
+}
+STARTED_AGAIN = {"collect": "collect", "seal": "seal", "derive": "seal"}
+"""Which process the supervisor starts again; without events the sealer ends, and begins anew."""
 READY_S_MAX = 60.0
 END_S_MAX = 120.0
 RECORDS_PER_FRAME = 20
@@ -111,9 +117,12 @@ class UpProcess:
         if name == "supervisor":
             return pid
         with contextlib.suppress(OSError):
-            for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-                if MODULES[name] in Path(f"/proc/{child}/cmdline").read_text():
-                    return int(child)
+            found = [pid]
+            for each in found:
+                if MODULES[name] in Path(f"/proc/{each}/cmdline").read_text():
+                    return each
+                children = Path(f"/proc/{each}/task/{each}/children").read_text().split()
+                found += [int(child) for child in children]
         return None
 
     def kill(self, name: str) -> bool:
@@ -275,17 +284,18 @@ class Campaign:
         time.sleep(self.chance.uniform(0.05, 1.0))
         self.journal.look()
         victim = self.chance.choice(VICTIMS)
-        before = self.up.restarts[victim]
+        before = self.up.restarts.copy()
         while not self.up.kill(victim):
             # It is being started again; the supervisor is always there.
             victim = self.chance.choice(VICTIMS)
-            before = self.up.restarts[victim]
+            before = self.up.restarts.copy()
         self.journal.look()
         self.kills[victim] += 1
         if victim == "supervisor":
             self.up.start()
         elif self.chance.random() < 0.7:
-            self._await(lambda: self.up.restarts[victim] > before)
+            again = STARTED_AGAIN[victim]
+            self._await(lambda: self.up.restarts[again] > before[again])
 
     def _await(self, is_done: Callable[[], bool]) -> None:
         deadline = time.monotonic() + READY_S_MAX

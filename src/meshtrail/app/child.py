@@ -8,6 +8,7 @@ moment: the process is started with the signal held back, see ``supervised``.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _STDIN: Final = 0
 _STDOUT: Final = 1
 _PIPE_BYTES: Final = 65_536
+_GARBAGE_OBJECTS: Final = 100_000
 
 
 class Child:
@@ -86,6 +88,16 @@ class Child:
         self._asked.put(None)
 
 
+def spare_garbage_collection() -> None:
+    """Leave what is here now to the end of the process, and look for rings of garbage rarely.
+
+    A batch is ten thousand small objects, of which none refers to itself. By default Python would
+    look through them twenty times, and through all modules with them: 4 % of the sealer's work.
+    """
+    gc.freeze()
+    gc.set_threshold(_GARBAGE_OBJECTS)
+
+
 def run_child(name: str, run: Callable[[Child], None]) -> int:
     """Run a process to its end.
 
@@ -93,6 +105,7 @@ def run_child(name: str, run: Callable[[Child], None]) -> int:
         Exit status: 0 after a stop that was asked for, 1 when the supervisor was told why not.
     """
     child = Child(name)
+    spare_garbage_collection()
     try:
         run(child)
     except MeshtrailError as error:

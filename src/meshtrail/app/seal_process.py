@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from meshtrail.app.child import Child, run_child
 from meshtrail.app.clock import SystemClock
+from meshtrail.app.deriver import DeriverProcess
 from meshtrail.app.process_options import read_process_options
 from meshtrail.log.sealer import Sealer
 from meshtrail.store.durable import Disk
@@ -28,14 +29,18 @@ def seal(child: Child) -> None:
     """Run the sealer for as long as the supervisor wants."""
     options = read_process_options(child.options)
     configuration = options.configuration
-    with Sealer(
-        Disk(),
-        options.layout,
-        options.read_signer(),
-        configuration.seal,
-        clock=SystemClock(),
-        diag=child.diag,
-    ) as sealer:
+    with (
+        DeriverProcess() as deriver,
+        Sealer(
+            Disk(),
+            options.layout,
+            options.read_signer(),
+            configuration.seal,
+            clock=SystemClock(),
+            diag=child.diag,
+            deriver=deriver,
+        ) as sealer,
+    ):
         child.tell_ready(tree_size=sealer.tree_size)
         run_sealer(sealer, child.stopping, tick_seconds=configuration.seal.tick_ms / 1000)
         child.diag.info("journals_drained", tree_size=sealer.tree_size)

@@ -96,7 +96,7 @@ def start_process(spec: ProcessSpec, *, now_s: float) -> Supervised:
 
     It begins with SIGTERM held back, which ``child`` lets through once it can finish its work.
     """
-    with _held_back(signal.SIGTERM):
+    with held_back(signal.SIGTERM):
         process = subprocess.Popen(  # it outlives this function
             spec.command,
             stdin=subprocess.PIPE,
@@ -115,9 +115,9 @@ def start_process(spec: ProcessSpec, *, now_s: float) -> Supervised:
 
 
 @contextmanager
-def _held_back(number: signal.Signals) -> Iterator[None]:
-    """Processes started inside inherit the signal as blocked; for this one it waits meanwhile."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+def held_back(*numbers: signal.Signals) -> Iterator[None]:
+    """Processes started inside inherit the signals as blocked; for this one they wait meanwhile."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
         yield
     finally:

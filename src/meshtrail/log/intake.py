@@ -44,11 +44,15 @@ class EntryBatch:
 
     Attributes:
         entries: binary[n], whole entries in log order.
+        headers: ``HEADER_DTYPE``[n], of which they are made.
+        payloads: binary[n], likewise.
         received_ns: of the last entry.
         blobs: content-addressed bytes that the entries name.
     """
 
     entries: pa.Array
+    headers: npt.NDArray[Any]
+    payloads: pa.Array
     received_ns: int
     blobs: list[bytes]
 
@@ -85,7 +89,7 @@ def make_entries(slices: Sequence[JournalSlice], *, after_ns: UnixNanos) -> Entr
         headers["flags"][too_large] |= np.uint16(EntryFlags.PREFIX)
         blobs += wholes
     last_ns = int(headers["received_ns"][-1]) if len(headers) else int(after_ns)
-    return EntryBatch(_join(headers, payloads), last_ns, blobs)
+    return EntryBatch(_join(headers, payloads), headers, payloads, last_ns, blobs)
 
 
 def _check_rows(rows: npt.NDArray[Any]) -> None:

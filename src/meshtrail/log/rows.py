@@ -1,9 +1,9 @@
-"""New entries to the rows of a segment and to tiles, some at a time, each some ahead of its use."""
+"""New entries to the rows of a segment and to tiles, some at a time."""
 
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from meshtrail.merkle import hash_leaves
 from meshtrail.model.event import SEGMENT_SCHEMA
@@ -13,65 +13,68 @@ from meshtrail.units import LeafIndex
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from concurrent.futures import Executor
 
     import pyarrow as pa
 
+    from meshtrail.log.deriving import Deriver
+    from meshtrail.log.intake import EntryBatch
     from meshtrail.merkle import Frontier
+
+ROWS_AT_ONCE: Final = 4 * ROW_GROUP_ROWS
+"""Each call of deriving costs 10 ms and more, however few its rows; 65,536 rows take 60 MB."""
 
 
 class NewRows:
     """The rows that new entries become.
 
     Attributes:
-        tiles: the tiles file of their leaves; there when all rows were taken.
+        count: how many.
+        tiles: the tiles file of their leaves; there when all rows were made.
     """
 
-    def __init__(
-        self,
-        entries: pa.Array,
-        tree: Frontier,
-        derive: Callable[[pa.Array, LeafIndex], pa.Table],
-    ) -> None:
-        """Take what there is to do.
+    def __init__(self, batch: EntryBatch, start: LeafIndex, deriver: Deriver) -> None:
+        """Begin to derive the first of them.
 
         Args:
-            entries: binary[n], whole entries in the order of the log.
-            tree: the tree before them; gets their leaves when all rows were taken.
-            derive: the events of some of them, from the leaf index of the first.
+            batch: at least one entry.
+            start: leaf index of the first.
+            deriver: all that was begun before has been taken when rows are made.
         """
-        self._entries = entries
-        self._tree = tree
-        self._derive = derive
+        self.count = len(batch.entries)
         self.tiles = b""
+        self._batch = batch
+        self._start = start
+        self._deriver = deriver
+        self._begin(0)
 
-    def make(self) -> Iterator[pa.Table]:
-        """Tables of ``SEGMENT_SCHEMA``, as many rows at once as one row group takes.
+    def make(self, tree: Frontier, *, on_derived: Callable[[], object]) -> Iterator[pa.Table]:
+        """Tables of ``SEGMENT_SCHEMA``, at most ``ROWS_AT_ONCE`` rows each.
 
         A sender can put millions of empty records into one message, and what is made of a record
-        takes a hundred times its memory. Leaves are hashed after their rows were given out.
+        takes a hundred times its memory: there are events of two parts at once, no more. Leaves are
+        hashed after their rows were given out.
+
+        Args:
+            tree: the tree before them; gets their leaves when all rows were taken.
+            on_derived: called when the deriver has nothing more to do for these.
         """
-        start = self._tree.size
         leaf_hashes = []
-        for first in range(0, len(self._entries), ROW_GROUP_ROWS):
-            part = self._entries.slice(first, ROW_GROUP_ROWS)
-            events = self._derive(part, LeafIndex(start + first))
+        for first in range(0, self.count, ROWS_AT_ONCE):
+            self._begin(first + ROWS_AT_ONCE)
+            events = self._deriver.take()
+            if first + ROWS_AT_ONCE >= self.count:
+                on_derived()
+            part = self._batch.entries.slice(first, ROWS_AT_ONCE)
             yield events.append_column(SEGMENT_SCHEMA.field("entry"), part)
             leaf_hashes.append(hash_leaves(_slices(part)))
         row = b"".join(leaf_hashes)
-        self.tiles = encode_tiles(row, self._tree.extend(row))
+        self.tiles = encode_tiles(row, tree.extend(row))
 
-
-def one_ahead(rows: Iterator[pa.Table], beside: Executor) -> Iterator[pa.Table]:
-    """Rows, of which the next are made while those before are used.
-
-    Deriving and hashing hold the interpreter most of the time, encoding does not: in two threads
-    they take little longer than the longer of them.
-    """
-    following = beside.submit(next, rows, None)
-    while (table := following.result()) is not None:
-        following = beside.submit(next, rows, None)
-        yield table
+    def _begin(self, first: int) -> None:
+        if first < self.count:
+            headers = self._batch.headers[first : first + ROWS_AT_ONCE]
+            payloads = self._batch.payloads.slice(first, ROWS_AT_ONCE)
+            self._deriver.begin(headers, payloads, LeafIndex(self._start + first))
 
 
 def _slices(entries: pa.Array) -> list[memoryview]:

@@ -8,7 +8,6 @@ normal start recovers.
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
@@ -17,36 +16,33 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from meshtrail.errors import ClockBehindError, DigestError, DurabilityError, MissingFileError
-from meshtrail.journal import JournalReader, JournalSlice, ReadPosition
 from meshtrail.log.commit import Committer
 from meshtrail.log.data_lock import DataLock
-from meshtrail.log.intake import make_entries
+from meshtrail.log.deriving import DeriverHere
 from meshtrail.log.merge import MergeThread, plan_merge
 from meshtrail.log.recovery import recover
-from meshtrail.log.rows import NewRows, one_ahead
-from meshtrail.model.event import Kind
-from meshtrail.sources.derive import derive_events
-from meshtrail.sources.streams import REPORTER_COLUMNS, Streams, streams_from_events
-from meshtrail.store.blob_files import read_blob, write_blobs
+from meshtrail.log.taking import Taking
+from meshtrail.model.event import EVENT_SCHEMA, Kind
+from meshtrail.sources.streams import REPORTER_COLUMNS
 from meshtrail.store.durable import DurableWriter, remove_file, sync_directory, write_file
 from meshtrail.store.layout import segment_file, tiles_file
-from meshtrail.store.manifest import CommittedFile, JournalPosition, is_writer_name
+from meshtrail.store.manifest import CommittedFile
 from meshtrail.store.segment import write_segment
-from meshtrail.units import UnixNanos
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
     from typing import Self
 
-    from meshtrail.log.intake import EntryBatch
+    from meshtrail.log.deriving import Deriver
     from meshtrail.log.merge import Merged
     from meshtrail.log.options import SealOptions
+    from meshtrail.log.rows import NewRows
+    from meshtrail.log.taking import Taken
     from meshtrail.merkle import Frontier
     from meshtrail.note import SignerKey
     from meshtrail.store.durable import Disk
     from meshtrail.store.layout import Layout, RangeFile
-    from meshtrail.units import Clock, LeafIndex
+    from meshtrail.units import Clock
 
 CLOCK_BEHIND_NS_MAX: Final = 5_000_000_000
 
@@ -77,8 +73,18 @@ class Sealer:
         *,
         clock: Clock,
         diag: Diag,
+        deriver: Deriver | None = None,
     ) -> None:
         """Take the lock and recover.
+
+        Args:
+            disk: the primitive calls.
+            layout: of the data directory.
+            signer: the log's key.
+            options: limits.
+            clock: of the machine.
+            diag: hears what happens.
+            deriver: the caller closes it; by default events are derived in this process.
 
         Raises:
             WriterHeldError: another sealer runs here.
@@ -89,12 +95,9 @@ class Sealer:
         self._layout = layout
         self._options = options
         self._clock = clock
-        self._origin = signer.name
         self._is_sound = True
-        self._journals: dict[str, JournalReader] = {}
         self._merging = MergeThread(disk, layout)
         self._superseded: deque[tuple[int, RangeFile]] = deque()
-        self._beside = ThreadPoolExecutor(1, thread_name_prefix="derive")
         self._lock = DataLock(layout)
         try:
             recovered = recover(disk, layout, signer, lock_record=options.lock_record)
@@ -103,7 +106,9 @@ class Sealer:
                 disk, layout, signer, recovered, lock_record=options.lock_record, clock=clock
             )
             self._check_clock()
-            self._streams = self._recover_streams()
+            deriver = deriver or DeriverHere()
+            deriver.open(signer.name, layout, self._find_stream_events())
+            self._taking = Taking(disk, layout, options, self._committer, deriver)
             self._committer.start()
         except BaseException:
             self._lock.close()
@@ -134,9 +139,9 @@ class Sealer:
         with self._working():
             merged = self._merging.take()
             sealed = 0
-            while not sealed and (slices := self._read_journals()):
-                # A slice of blobs alone moves the positions on and seals nothing.
-                sealed = self._seal(slices, merged)
+            while not sealed and (taken := self._taking.take()):
+                # Blobs alone move the positions on and seal nothing.
+                sealed = self._seal(taken, merged)
                 merged = None
             if merged is not None:
                 self._commit_merge(merged)
@@ -159,9 +164,7 @@ class Sealer:
         # Last of all the lock, whatever happens before: the next sealer must be able to start.
         with ExitStack() as stack:
             stack.callback(self._lock.close)
-            for reader in self._journals.values():
-                stack.callback(reader.close)
-            stack.callback(self._beside.shutdown)
+            stack.callback(self._taking.close)
             self._merging.stop()
 
     @contextmanager
@@ -179,77 +182,44 @@ class Sealer:
         yield
         self._is_sound = True
 
-    def _seal(self, slices: dict[str, JournalSlice], merged: Merged | None) -> int:
-        """Entries, files, then the commit."""
-        batch = make_entries(list(slices.values()), after_ns=self._committer.time_ns)
-        write_blobs(self._disk, self._layout, batch.blobs)
+    def _seal(self, taken: Taken, merged: Merged | None) -> int:
+        """Files, then the commit."""
         tree = self._tree.copy()
-        files = self._write_files(batch, tree) if len(batch.entries) else ()
+        files = self._write_files(taken, taken.rows, tree) if taken.rows else ()
         self._committer.commit_tick(
             tree,
-            time_ns=UnixNanos(batch.received_ns),
+            time_ns=taken.received_ns,
             files=files,
-            journals=[
-                JournalPosition(writer, part.end.file_number, part.end.offset)
-                for writer, part in slices.items()
-            ],
+            journals=taken.journals,
             merged=(merged.files, merged.dropped) if merged else None,
         )
+        sealed = tree.size - self._tree.size
         self._tree = tree
         if merged is not None:
             self._keep(merged.dropped)
-        for writer, part in slices.items():
-            self._journals[writer].remove_before(part.end.file_number)
-        return len(batch.entries)
+        self._taking.release(taken)
+        return sealed
 
     def _commit_merge(self, merged: Merged) -> None:
         self._committer.commit_merge(merged.files, merged.dropped)
         self._keep(merged.dropped)
 
-    def _write_files(self, batch: EntryBatch, tree: Frontier) -> tuple[CommittedFile, ...]:
+    def _write_files(
+        self, taken: Taken, rows: NewRows, tree: Frontier
+    ) -> tuple[CommittedFile, ...]:
         """Segment and tiles of new entries, durable; ``tree`` gets their leaves."""
-        start, count = tree.size, len(batch.entries)
-        rows = NewRows(batch.entries, tree, self._derive)
-        named = segment_file(start, start + count)
+        start, end = tree.size, tree.size + rows.count
+        tables = rows.make(tree, on_derived=partial(self._taking.take_ahead_of, taken))
+        named = segment_file(start, end)
         with DurableWriter(self._disk, self._layout.root / named.path) as writer:
-            write_segment(writer, one_ahead(rows.make(), self._beside), count)
+            write_segment(writer, tables, rows.count)
             segment = CommittedFile(named, *writer.commit())
-        named = tiles_file(start, start + count)
+        named = tiles_file(start, end)
         path = self._layout.root / named.path
         tiles = CommittedFile(named, *write_file(self._disk, path, rows.tiles))
         sync_directory(self._disk, self._layout.segments)
         sync_directory(self._disk, self._layout.tiles)
         return segment, tiles
-
-    def _derive(self, entries: pa.Array, start: LeafIndex) -> pa.Table:
-        return derive_events(
-            entries,
-            log=self._origin,
-            start=start,
-            streams=self._streams,
-            read_blob=partial(read_blob, self._layout),
-        )
-
-    def _read_journals(self) -> dict[str, JournalSlice]:
-        """The next frames of every journal that has any."""
-        for directory in sorted(self._layout.journals.iterdir()):
-            name = directory.name
-            # A folder such as lost+found is no journal, and could not stand in a manifest.
-            if name not in self._journals and is_writer_name(name) and directory.is_dir():
-                self._journals[name] = self._open_journal(directory)
-        slices = {}
-        for writer, reader in self._journals.items():
-            part = reader.read(
-                self._options.read_bytes_max, records_max=self._options.read_records_max
-            )
-            if part is not None:
-                slices[writer] = part
-        return slices
-
-    def _open_journal(self, directory: Path) -> JournalReader:
-        at = self._committer.position(directory.name)
-        position = ReadPosition(at.file_number, at.offset) if at else None
-        return JournalReader(directory, position=position, disk=self._disk)
 
     def _merge_next(self) -> None:
         """Start the next merge that is due, if none runs."""
@@ -282,14 +252,15 @@ class Sealer:
                 behind_ns=behind_ns,
             )
 
-    def _recover_streams(self) -> Streams:
-        """The streams that are open at the end of the log, from their own entries."""
+    def _find_stream_events(self) -> pa.Table:
+        """How every stream of the log was opened and closed, in the order of the log."""
+        columns = ["log_index", "kind", "stream", *REPORTER_COLUMNS]
         paths = [str(self._layout.root / named.path) for named in self._committer.segments()]
         if not paths:
-            return Streams()
+            return EVENT_SCHEMA.empty_table().select(columns)
         try:
             found = ds.dataset(paths, format="parquet").to_table(
-                columns=["log_index", "kind", "stream", *REPORTER_COLUMNS],
+                columns=columns,
                 filter=ds.field("kind").isin(_STREAM_KINDS),
                 use_threads=False,
             )
@@ -297,4 +268,4 @@ class Sealer:
             raise MissingFileError(f"a live segment is gone: {error}") from error
         except (pa.ArrowException, OSError) as error:
             raise DigestError(f"a live segment does not read back: {error}") from error
-        return streams_from_events(found.sort_by("log_index"))
+        return found.sort_by("log_index")

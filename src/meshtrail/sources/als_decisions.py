@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from meshtrail.model.event import Decision
-from meshtrail.sources.columns import Entries, map_distinct, read_distinct, spread
+from meshtrail.sources.columns import Entries, map_distinct, plain, read_distinct, spread
 from meshtrail.sources.envoy_messages import RbacFacts, read_rbac
 from meshtrail.sources.envoy_values import read_denial, split_policy_id
 
@@ -62,8 +62,9 @@ def read_decisions(metadata: pa.Array, *, details: pa.Array, termination: pa.Arr
     rbac = _RbacMetadata(metadata, rows_count)
     result = rbac.last("result")
     denied_in_shadow = rbac.last("dry_run_result", value="denied")
-    said, policy, reason = map_distinct(details, read_denial, [_S, _S, _S])
-    said_tcp, policy_tcp, reason_tcp = map_distinct(termination, read_denial, [_S, _S, _S])
+    said, policy, reason = map(plain, map_distinct(details, read_denial, [_S, _S, _S]))
+    of_tcp = map_distinct(termination, read_denial, [_S, _S, _S])
+    said_tcp, policy_tcp, reason_tcp = map(plain, of_tcp)
     refusal = pc.coalesce(said, said_tcp)
     from_metadata = pc.if_else(
         pc.is_in(result, pa.array(["allowed", "denied"])), result, pa.scalar(None, _S)
@@ -104,7 +105,7 @@ class _RbacMetadata:
             name: of ``RbacFacts``.
             value: look only at filters that have this one.
         """
-        column = self._facts[name]
+        column = plain(self._facts[name])
         mask = pc.is_valid(column) if value is None else pc.equal(column, value)
         positions = np.flatnonzero(np.asarray(pc.fill_null(mask, fill_value=False)))
         return spread(column, self._rows, positions, self._rows_count)

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from google.protobuf import message_factory
 from google.protobuf.message import DecodeError
 
-from meshtrail.sources.als_schema import http_descriptor, tcp_descriptor
+from meshtrail.sources.als_schema import address_descriptor, http_descriptor, tcp_descriptor
 from meshtrail.sources.column_decoder import ColumnDecoder
 from meshtrail.sources.envoy_messages import plain_reason
 from meshtrail.sources.shim import repeat_descriptor
@@ -66,22 +66,18 @@ class RecordDecoder:
         Upb is asked about many at once, and about each only where one of them is bad: they are put
         one behind the other as the elements of a repeated field.
         """
-        joined = pc.binary_join_element_wise(_element_heads(records), records, b"")
-        _, offsets, data = joined.buffers()
-        ends = np.frombuffer(offsets, dtype=np.int32)[joined.offset :]
-        elements = memoryview(data) if data is not None else memoryview(b"")
         bad: dict[int, str] = {}
         for start in range(0, len(records), _ASKED_AT_ONCE):
-            stop = min(start + _ASKED_AT_ONCE, len(records))
+            asked = records.slice(start, _ASKED_AT_ONCE)
             try:
-                self._many.FromString(bytes(elements[ends[start] : ends[stop]]))
+                self._many.FromString(_as_elements(asked))
             except DecodeError:
-                bad |= self._find_bad_among(records, start, stop)
+                bad |= self._find_bad_among(asked, start)
         return bad
 
-    def _find_bad_among(self, records: pa.Array, start: int, stop: int) -> dict[int, str]:
+    def _find_bad_among(self, records: pa.Array, start: int) -> dict[int, str]:
         bad = {}
-        for row, record in enumerate(records[start:stop].to_pylist(), start):
+        for row, record in enumerate(records.to_pylist(), start):
             try:
                 self._message.FromString(record)
             except DecodeError as verdict:
@@ -98,8 +94,8 @@ class RecordDecoder:
         return pa.array(known, pa.binary())
 
 
-def _element_heads(records: pa.Array) -> pa.Array:
-    """What stands before each record as an element of field 1: a tag, and the length in 4 bytes.
+def _as_elements(records: pa.Array) -> bytes:
+    """Records one behind the other, each as an element of field 1: a tag, its length in 4 bytes.
 
     Protobuf takes a length in more bytes than it needs, so that all heads are of one width.
     """
@@ -112,7 +108,9 @@ def _element_heads(records: pa.Array) -> pa.Array:
     fixed = pa.Array.from_buffers(
         pa.binary(heads.shape[1]), len(lengths), [None, pa.py_buffer(heads.tobytes())]
     )
-    return fixed.cast(pa.binary())
+    joined = pc.binary_join_element_wise(fixed.cast(pa.binary()), records, b"")
+    elements_bytes = heads.size + int(lengths.sum(dtype=np.int64))
+    return bytes(memoryview(joined.buffers()[2])[:elements_bytes])
 
 
 @cache
@@ -125,3 +123,9 @@ def http_decoder() -> RecordDecoder:
 def tcp_decoder() -> RecordDecoder:
     """The decoder of TCP records."""
     return RecordDecoder(tcp_descriptor())
+
+
+@cache
+def address_decoder() -> RecordDecoder:
+    """The decoder of the addresses that records hold as bytes."""
+    return RecordDecoder(address_descriptor())

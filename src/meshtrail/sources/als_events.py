@@ -16,15 +16,19 @@ import pyarrow.compute as pc
 
 from meshtrail.model.event import Decision, Kind, Trust
 from meshtrail.sources import envoy_values as envoy
+from meshtrail.sources.addresses import read_addresses
 from meshtrail.sources.als_decisions import Decisions, read_decisions
+from meshtrail.sources.als_schema import ADDRESSES
 from meshtrail.sources.columns import (
     Entries,
     decode_hex,
     field,
     integer,
+    labelled,
     map_distinct,
     mask_null,
     period_ns,
+    plain,
     read_distinct,
     spread,
     text,
@@ -71,8 +75,7 @@ class EventColumns:
 
     def trust(self, name: str, how: Trust) -> None:
         """Label a column; null where the column is."""
-        present = pc.is_valid(self.columns[name])
-        self.columns[f"{name}_trust"] = pc.if_else(present, how.value, pa.scalar(None, _S))
+        self.columns[f"{name}_trust"] = labelled(pc.is_valid(self.columns[name]), how.value)
 
 
 def map_http(batch: pa.RecordBatch, reporters: Reporters) -> EventColumns:
@@ -161,8 +164,7 @@ def _map_correlation(batch: pa.RecordBatch, out: EventColumns) -> None:
     out.columns["request_id"], is_uuid = decode_hex(request_id, UUID_TEMPLATE)
     out.columns["request_id_text"] = mask_null(request_id, ~is_uuid)
     out.trust("trace_id", Trust.ASSERTED)
-    present = pc.is_valid(request_id)
-    out.columns["request_id_trust"] = pc.if_else(present, Trust.ASSERTED.value, pa.scalar(None, _S))
+    out.columns["request_id_trust"] = labelled(pc.is_valid(request_id), Trust.ASSERTED.value)
 
 
 def _map_common(batch: pa.RecordBatch, out: EventColumns, reporters: Reporters) -> None:
@@ -233,7 +235,7 @@ def _map_envoy(batch: pa.RecordBatch, out: EventColumns) -> None:
 def _map_identities(tls: dict[str, pa.Array], out: EventColumns, reporters: Reporters) -> None:
     """Both ends from certificates, and how far each can be held to someone."""
     columns = out.columns
-    caller, callee = tls["caller"], tls["callee"]
+    caller, callee = plain(tls["caller"]), plain(tls["callee"])
     out.problems["peer certificate with several URI SANs"] = tls["caller_many"]
     out.problems["local certificate with several URI SANs"] = tls["callee_many"]
     has_tls = pc.is_valid(columns["tls_protocol_version"])
@@ -265,15 +267,17 @@ def _map_identities(tls: dict[str, pa.Array], out: EventColumns, reporters: Repo
 def _map_addresses(batch: pa.RecordBatch, out: EventColumns) -> None:
     """The physical peer, never what a header says of it."""
     columns = out.columns
-    columns["src_ip"], columns["src_port"] = _address(batch, "downstream_direct_remote_address")
-    upstream_ip, upstream_port = _address(batch, "upstream_remote_address")
-    local_ip, local_port = _address(batch, "downstream_local_address")
+    found = read_addresses({name: field(batch, _COMMON, name) for name in ADDRESSES})
+    for address in found.values():
+        out.note(address.problem)
+    peer, upstream = found["downstream_direct_remote_address"], found["upstream_remote_address"]
+    local, upstream_local = found["downstream_local_address"], found["upstream_local_address"]
+    columns["src_ip"], columns["src_port"] = peer.ip, peer.port
     is_source = pc.fill_null(pc.equal(columns["side"], "source"), fill_value=False)
-    columns["dst_ip"] = pc.if_else(is_source, upstream_ip, local_ip)
-    columns["dst_port"] = pc.if_else(is_source, upstream_port, local_port)
-    columns["envoy_upstream_local_ip"], columns["envoy_upstream_local_port"] = _address(
-        batch, "upstream_local_address"
-    )
+    columns["dst_ip"] = pc.if_else(is_source, upstream.ip, local.ip)
+    columns["dst_port"] = pc.if_else(is_source, upstream.port, local.port)
+    columns["envoy_upstream_local_ip"] = upstream_local.ip
+    columns["envoy_upstream_local_port"] = upstream_local.port
 
 
 def _map_decision(batch: pa.RecordBatch, out: EventColumns, reporters: Reporters) -> None:
@@ -292,6 +296,7 @@ def _map_decision(batch: pa.RecordBatch, out: EventColumns, reporters: Reporters
 
 
 def _rows_by_reason(problems: pa.Array) -> dict[str, pa.Array]:
+    problems = plain(problems)
     return {
         reason: pc.fill_null(pc.equal(problems, reason), fill_value=False)
         for reason in pc.unique(problems).drop_null().to_pylist()
@@ -354,17 +359,10 @@ def _sides(cluster: pa.Array, has_peer: pa.Array, has_tls: pa.Array) -> pa.Array
         ),
         [_S, pa.bool_()],
     )
+    prefix = plain(prefix)
     other = pc.case_when(
         pc.make_struct(has_peer, pc.and_(pc.is_valid(named), pc.invert(has_tls))),
         pa.scalar("destination"),
         pa.scalar("source"),
     )
     return pc.coalesce(prefix, other)
-
-
-def _address(batch: pa.RecordBatch, name: str) -> tuple[pa.Array, pa.Array]:
-    """IP and port of a socket address; both null for a pipe or an absent address."""
-    path = (_COMMON, name, "socket_address")
-    address = text(batch, *path, "address")
-    port = integer(batch, *path, "port_value", to=_I32)
-    return address, mask_null(port, pc.is_valid(address))

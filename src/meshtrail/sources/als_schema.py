@@ -1,7 +1,7 @@
 """The fields of Envoy's access log records that become event columns, as shim types.
 
-What is the same in many records (the certificates of a connection, the word of a policy) is left as
-bytes, so that each distinct encoding is decoded once: ``envoy_messages``.
+What is the same in many records (certificates and addresses of a connection, the word of a policy)
+is left as bytes, so that each distinct encoding is decoded once: ``envoy_messages``, ``addresses``.
 
 Source: envoy.data.accesslog.v3 as published in ``xds-protos``; field meanings as documented there.
 """
@@ -18,7 +18,13 @@ from meshtrail.sources.shim import BYTES, FieldTree, cut_descriptor
 if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor
 
-_ADDRESS: Final[FieldTree] = {"socket_address": {"address": None, "port_value": None}}
+ADDRESSES: Final = (
+    "downstream_direct_remote_address",
+    "downstream_local_address",
+    "upstream_remote_address",
+    "upstream_local_address",
+)
+ADDRESS_FIELDS: Final[FieldTree] = {"socket_address": {"address": None, "port_value": None}}
 _PERIOD: Final[FieldTree] = {"seconds": None, "nanos": None}
 _NUMBER: Final[FieldTree] = {"value": None}
 _MAP: Final[FieldTree] = {"key": None, "value": None}
@@ -37,19 +43,19 @@ TLS_FIELDS: Final[FieldTree] = {
 }
 FILTER_FIELDS: Final[FieldTree] = {"fields": {"key": None, "value": {"string_value": None}}}
 COMMON_FIELDS: Final[FieldTree] = {
-    "downstream_local_address": _ADDRESS,
+    "downstream_local_address": BYTES,
     "tls_properties": BYTES,
     "start_time": _PERIOD,
     "time_to_last_rx_byte": _PERIOD,
     "time_to_first_downstream_tx_byte": _PERIOD,
-    "upstream_remote_address": _ADDRESS,
-    "upstream_local_address": _ADDRESS,
+    "upstream_remote_address": BYTES,
+    "upstream_local_address": BYTES,
     "upstream_cluster": None,
     "response_flags": BYTES,
     "metadata": {"filter_metadata": {"key": None, "value": BYTES}},
     "upstream_transport_failure_reason": None,
     "route_name": None,
-    "downstream_direct_remote_address": _ADDRESS,
+    "downstream_direct_remote_address": BYTES,
     "duration": _PERIOD,
     "upstream_request_attempt_count": None,
     "connection_termination_details": None,
@@ -104,6 +110,15 @@ def tcp_descriptor() -> Descriptor:
 
     published = accesslog_pb2.TCPAccessLogEntry.DESCRIPTOR
     return cut_descriptor(published, TCP_FIELDS, package="meshtrail.shim.als.tcp")
+
+
+@cache
+def address_descriptor() -> Descriptor:
+    """The shim of ``Address``, which records hold as bytes."""
+    from envoy.config.core.v3 import address_pb2  # noqa: PLC0415 - as above
+
+    published = address_pb2.Address.DESCRIPTOR
+    return cut_descriptor(published, ADDRESS_FIELDS, package="meshtrail.shim.als.address")
 
 
 @cache

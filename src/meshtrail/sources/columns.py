@@ -88,6 +88,34 @@ def period_ns(batch: pa.RecordBatch, *path: str) -> tuple[pa.Array, pa.Array]:
     return value, pc.fill_null(pc.invert(possible), fill_value=False)
 
 
+def coded(values: Sequence[str | None], rows: pa.Array) -> pa.DictionaryArray:
+    """A text column of few distinct values, each written down once.
+
+    Args:
+        values: may repeat.
+        rows: int[n], which of the values each row has; null for none.
+
+    Returns:
+        dictionary<int32, string>[n]; its dictionary has no nulls and no repeats, because Parquet
+        takes it over as it is.
+    """
+    codes: dict[str, int] = {}
+    places = [None if value is None else codes.setdefault(value, len(codes)) for value in values]
+    indices = pa.array(places, pa.int32()).take(rows)
+    return pa.DictionaryArray.from_arrays(indices, pa.array(list(codes), pa.string()))
+
+
+def labelled(where: pa.Array, label: str) -> pa.DictionaryArray:
+    """A ``coded`` column with one label where ``where`` is true, and null elsewhere."""
+    indices = pc.if_else(where, pa.scalar(0, pa.int32()), pa.scalar(None, pa.int32()))
+    return pa.DictionaryArray.from_arrays(indices, pa.array([label]))
+
+
+def plain(column: pa.Array) -> pa.Array:
+    """The column with its values in full, as most Arrow functions want it."""
+    return column.dictionary_decode() if isinstance(column, pa.DictionaryArray) else column
+
+
 def map_distinct(
     column: pa.Array, derive: Callable[[Any], Sequence[Any]], types: Sequence[pa.DataType]
 ) -> list[pa.Array]:
@@ -99,13 +127,15 @@ def map_distinct(
         types: types of the derived columns.
 
     Returns:
-        One column for each type, row for row; null where ``column`` is.
+        One column for each type, row for row, texts ``coded``; null where ``column`` is.
     """
-    encoded = pc.dictionary_encode(column)
+    encoded = pc.dictionary_encode(plain(column))
     rows = [derive(value) for value in encoded.dictionary.to_pylist()]
     columns = zip(*rows, strict=True) if rows else [()] * len(types)
     return [
-        pa.array(values, kind).take(encoded.indices)
+        coded(values, encoded.indices)
+        if pa.types.is_string(kind)
+        else pa.array(values, kind).take(encoded.indices)
         for values, kind in zip(columns, types, strict=True)
     ]
 
@@ -121,7 +151,8 @@ def read_distinct(
         facts: the NamedTuple that it gives, of text and truth values.
 
     Returns:
-        A column for each fact, by name; null where ``column`` is, and a truth value then false.
+        A column for each fact, by name, texts ``coded``; null where ``column`` is, and a truth
+        value then false.
     """
     kinds = [type(default) for default in facts._field_defaults.values()]
     types = [pa.bool_() if kind is bool else pa.string() for kind in kinds]
@@ -231,4 +262,6 @@ def fixed_binary(cells: npt.NDArray[np.uint8], *, valid: npt.NDArray[np.bool_]) 
 def mask_null(column: pa.Array, keep: pa.Array | npt.NDArray[np.bool_]) -> pa.Array:
     """The column with null where ``keep`` is not true."""
     mask = pa.array(keep) if isinstance(keep, np.ndarray) else keep
+    if isinstance(column, pa.DictionaryArray):
+        return pa.DictionaryArray.from_arrays(mask_null(column.indices, mask), column.dictionary)
     return pc.if_else(mask, column, pa.scalar(None, column.type))

@@ -27,6 +27,8 @@ from meshtrail.model.entry import (
 from meshtrail.model.event import EVENT_SCHEMA, MAPPER_VERSION
 from meshtrail.sources import envoy_values as envoy
 from meshtrail.sources.als_schema import (
+    ADDRESSES,
+    address_descriptor,
     http_descriptor,
     tcp_descriptor,
     tls_descriptor,
@@ -251,6 +253,12 @@ class _Record:
 
     def _addresses(self, common: Any) -> None:
         row = self.row
+        sockets = {}
+        for field in ADDRESSES:
+            message, reason = read_message(field, address_descriptor(), getattr(common, field))
+            sockets[field] = message.socket_address
+            if reason:
+                self.problems.append(reason)
         callee = "downstream_local_address"
         if row["side"] == "source":
             callee = "upstream_remote_address"
@@ -259,7 +267,7 @@ class _Record:
             ("dst", callee),
             ("envoy_upstream_local", "upstream_local_address"),
         ):
-            socket = getattr(common, field).socket_address
+            socket = sockets[field]
             row[f"{end}_ip"] = socket.address or None
             is_port = socket.address and socket.port_value < 2**31
             row[f"{end}_port"] = socket.port_value if is_port else None

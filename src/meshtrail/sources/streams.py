@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from meshtrail.model.event import Kind, Trust
+from meshtrail.sources.columns import coded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,20 +119,16 @@ class Reporters:
 
     def __init__(self, facts: list[StreamFacts], rows: npt.NDArray[np.int64]) -> None:
         """Take the distinct senders and the sender of each row."""
+        self._facts = facts
+        self._rows = rows
         take = pa.array(rows)
-        self.node_id = _column(facts, "node_id").take(take)
-        self.node_cluster = _column(facts, "node_cluster").take(take)
-        self.spiffe_id = _column(facts, "spiffe_id").take(take)
-        self.auth = _column(facts, "auth").take(take)
-        self.log_name = _column(facts, "log_name").take(take)
+        self.spiffe_id = pa.array([fact.spiffe_id for fact in facts], _S).take(take)
+        authenticated = [fact.auth == _MTLS and fact.spiffe_id is not None for fact in facts]
+        self._authenticated = pa.array(authenticated, pa.bool_()).take(take)
 
     def select(self, rows: npt.NDArray[np.int64]) -> Reporters:
         """The senders of some of the rows."""
-        chosen = object.__new__(Reporters)
-        take = pa.array(rows)
-        for name in ("node_id", "node_cluster", "spiffe_id", "auth", "log_name"):
-            setattr(chosen, name, getattr(self, name).take(take))
-        return chosen
+        return Reporters(self._facts, self._rows[rows])
 
     def held_to(self, own_identity: pa.Array, *, absent_is_held: bool = False) -> pa.Array:
         """Where the sender was authenticated as the proxy that the record is of.
@@ -143,29 +140,24 @@ class Reporters:
         Returns:
             bool[n], without nulls.
         """
-        authenticated = pc.and_(
-            pc.fill_null(pc.equal(self.auth, _MTLS), fill_value=False), pc.is_valid(self.spiffe_id)
-        )
         same = pc.fill_null(pc.equal(self.spiffe_id, own_identity), fill_value=False)
         if absent_is_held:
             same = pc.or_(same, pc.is_null(own_identity))
-        return pc.and_(authenticated, same)
+        return pc.and_(self._authenticated, same)
 
     def columns(self) -> dict[str, pa.Array]:
-        """The reporter columns of the event schema."""
-        trust = pc.if_else(pc.is_valid(self.spiffe_id), Trust.ATTESTED.value, pa.scalar(None, _S))
+        """The reporter columns of the event schema, ``coded``."""
+        take = pa.array(self._rows)
+        facts = self._facts
+        trust = [None if fact.spiffe_id is None else Trust.ATTESTED.value for fact in facts]
         return {
-            "reporter_id": self.node_id,
-            "reporter_cluster": self.node_cluster,
-            "reporter_spiffe_id": self.spiffe_id,
-            "reporter_spiffe_id_trust": trust,
-            "reporter_auth": self.auth,
-            "reporter_log_name": self.log_name,
+            "reporter_id": coded([fact.node_id for fact in facts], take),
+            "reporter_cluster": coded([fact.node_cluster for fact in facts], take),
+            "reporter_spiffe_id": coded([fact.spiffe_id for fact in facts], take),
+            "reporter_spiffe_id_trust": coded(trust, take),
+            "reporter_auth": coded([fact.auth for fact in facts], take),
+            "reporter_log_name": coded([fact.log_name for fact in facts], take),
         }
-
-
-def _column(facts: list[StreamFacts], name: str) -> pa.Array:
-    return pa.array([getattr(fact, name) for fact in facts], _S)
 
 
 def _object(parent: dict[str, Any], name: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ Bloom filters sized to the row group.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
@@ -56,15 +57,19 @@ def write_segment(sink: DurableWriter, batches: Iterable[pa.Table], rows_count: 
 
     Args:
         sink: where the bytes go; the caller commits it.
-        batches: the rows, in tables of any length; held a row group at a time.
+        batches: the rows, in tables of any length; held a row group at a time. Text columns may be
+            dictionaries, in all of the tables or in none.
         rows_count: rows in all, for the size of the Bloom filters.
+
+    Raises:
+        ValueError: a table has another schema.
     """
     options = _writer_options(min(rows_count, ROW_GROUP_ROWS))
-    with (
-        _buffered(sink) as stream,
-        pq.ParquetWriter(stream, SEGMENT_SCHEMA, **options) as writer,
-    ):
-        for group in _row_groups(batches):
+    groups = _row_groups(batches)
+    first = next(groups, None)
+    schema = SEGMENT_SCHEMA if first is None else _check_schema(first.schema)
+    with _buffered(sink) as stream, pq.ParquetWriter(stream, schema, **options) as writer:
+        for group in chain([] if first is None else [first], groups):
             writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
 
 
@@ -117,6 +122,18 @@ class _Outlet:
 
     def close(self) -> None:
         self.closed = True
+
+
+def _check_schema(schema: pa.Schema) -> pa.Schema:
+    """The tables' own schema, in which texts may be dictionaries: the file's is the same."""
+    fields = [
+        field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field
+        for field in schema
+    ]
+    if not pa.schema(fields).equals(SEGMENT_SCHEMA):
+        wrong = [field.name for field in {*fields} ^ {*SEGMENT_SCHEMA}]
+        raise ValueError(f"the schema of these rows does not match a segment's in {wrong}")
+    return schema
 
 
 def _row_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:

@@ -1,39 +1,71 @@
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from collections import deque
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
 
+from meshtrail.errors import MissingFileError
 from meshtrail.log import rows
-from meshtrail.log.rows import NewRows, one_ahead
+from meshtrail.log.intake import EntryBatch
+from meshtrail.log.rows import NewRows
 from meshtrail.merkle import Frontier, hash_leaf
+from meshtrail.model.entry import headers_array
 from meshtrail.model.event import EVENT_SCHEMA
+from meshtrail.units import LeafIndex
 from tests.segment_rows import segment_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from meshtrail.units import LeafIndex
+    import numpy as np
+    import numpy.typing as npt
 
 ENTRIES = [b"entry %d" % number for number in range(20)]
+START = LeafIndex(5)
 
 
-def derive(entries: pa.Array, start: LeafIndex) -> pa.Table:
-    return segment_table(start, start + len(entries)).select(EVENT_SCHEMA.names)
+class FakeDeriver:
+    """Rows made from their number; remembers what was begun and is not taken yet."""
+
+    def __init__(self) -> None:
+        self.begun: deque[tuple[int, int]] = deque()
+        self.begun_most = 0
+
+    def open(self, *_: object) -> None:
+        raise NotImplementedError
+
+    def begin(self, headers: npt.NDArray[np.void], payloads: pa.Array, start: LeafIndex) -> None:
+        assert [int(seq) for seq in headers["seq"]] == [*range(start, start + len(headers))]
+        assert payloads.to_pylist() == [b"payload %d" % seq for seq in headers["seq"]]
+        self.begun.append((start, start + len(headers)))
+        self.begun_most = max(self.begun_most, len(self.begun))
+
+    def take(self) -> pa.Table:
+        return segment_table(*self.begun.popleft()).select(EVENT_SCHEMA.names)
 
 
-@pytest.mark.parametrize("at_once", [1, 7, 20, 100])
+def make_batch() -> EntryBatch:
+    headers = headers_array(len(ENTRIES))
+    headers["seq"] = range(START, START + len(ENTRIES))
+    payloads = pa.array([b"payload %d" % seq for seq in headers["seq"]], pa.binary())
+    entries = pa.array([b"no", *ENTRIES], pa.binary()).slice(1)
+    return EntryBatch(entries, headers, payloads, 7, [])
+
+
+def make_tree() -> Frontier:
+    tree = Frontier()
+    tree.extend(bytes(32) * START)
+    return tree
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 19, 20, 100])
 def test_rows_follow_the_tree_and_the_tiles_hold_their_leaves(
     at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rows, "ROW_GROUP_ROWS", at_once)
-    tree, naive = Frontier(), Frontier()
-    tree.extend(bytes(32) * 5)
-    naive.extend(bytes(32) * 5)
-    new = NewRows(pa.array([b"no", *ENTRIES], pa.binary()).slice(1), tree, derive)
-    tables = list(new.make())
+    monkeypatch.setattr(rows, "ROWS_AT_ONCE", at_once)
+    tree, naive, deriver = make_tree(), make_tree(), FakeDeriver()
+    new = NewRows(make_batch(), START, deriver)
+    tables = list(new.make(tree, on_derived=lambda: None))
     assert [table.num_rows for table in tables][:-1] == [at_once] * ((20 - 1) // at_once)
     whole = pa.concat_tables(tables)
     assert whole.column("log_index").to_pylist() == list(range(5, 25))
@@ -44,40 +76,48 @@ def test_rows_follow_the_tree_and_the_tiles_hold_their_leaves(
     assert (tree.size, tree.root()) == (naive.size, naive.root())
 
 
-def test_the_tree_is_as_it_was_until_all_rows_were_taken() -> None:
-    tree = Frontier()
-    made = NewRows(pa.array(ENTRIES, pa.binary()), tree, derive).make()
+def test_events_of_two_parts_are_on_the_way_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "ROWS_AT_ONCE", 3)
+    deriver = FakeDeriver()
+    new = NewRows(make_batch(), START, deriver)
+    assert list(deriver.begun) == [(5, 8)]
+    made = new.make(make_tree(), on_derived=lambda: None)
     next(made)
-    assert tree.size == 0
+    assert list(deriver.begun) == [(8, 11)]
+    list(made)
+    assert deriver.begun_most == 2
+
+
+def test_the_next_can_be_begun_when_the_last_events_were_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rows, "ROWS_AT_ONCE", 8)
+    deriver = FakeDeriver()
+    given: list[Any] = []
+    told_after: list[int] = []
+    new = NewRows(make_batch(), START, deriver)
+    made = new.make(make_tree(), on_derived=lambda: told_after.append(len(given)))
+    while (table := next(made, None)) is not None:
+        given.append(table)
+    assert told_after == [2]
+    assert len(given) == 3
+
+
+def test_the_tree_is_as_it_was_until_all_rows_were_taken() -> None:
+    tree = make_tree()
+    made = NewRows(make_batch(), START, FakeDeriver()).make(tree, on_derived=lambda: None)
+    next(made)
+    assert tree.size == 5
     assert next(made, None) is None
-    assert tree.size == 20
+    assert tree.size == START + 20
 
 
-def table(number: int) -> pa.Table:
-    return pa.table({"number": [number]})
+def test_what_fails_in_deriving_fails_where_rows_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> pa.Table:
+        raise MissingFileError("no blob")
 
-
-def test_one_is_made_ahead_of_the_one_in_use_and_no_more() -> None:
-    made = []
-
-    def count() -> Iterator[pa.Table]:
-        for number in range(4):
-            made.append(number)
-            yield table(number)
-
-    with ThreadPoolExecutor(1) as beside:
-        for number, taken in enumerate(one_ahead(count(), beside)):
-            assert taken.equals(table(number))
-            beside.submit(int).result()
-            assert made == list(range(min(number + 2, 4)))
-
-
-def test_what_fails_in_the_making_fails_where_it_is_taken() -> None:
-    def fail() -> Iterator[pa.Table]:
-        yield table(0)
-        raise LookupError("no blob")
-
-    taken: list[pa.Table] = []
-    with ThreadPoolExecutor(1) as beside, pytest.raises(LookupError, match="no blob"):
-        taken.extend(one_ahead(fail(), beside))
-    assert len(taken) <= 1
+    deriver = FakeDeriver()
+    monkeypatch.setattr(deriver, "take", fail)
+    made = NewRows(make_batch(), START, deriver).make(make_tree(), on_derived=lambda: None)
+    with pytest.raises(MissingFileError, match="no blob"):
+        next(made)

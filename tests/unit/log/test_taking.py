@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from meshtrail.errors import JournalDamageError
+from meshtrail.log import taking
+from meshtrail.log.deriving import DeriverHere
+from tests.log_rig import LogRig
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from meshtrail.log.sealer import Sealer
+
+ONE_BATCH = 1
+"""A batch is read whole, however large: with this bound of bytes a tick seals one."""
+
+
+@pytest.fixture
+def ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However little is read, the next is read ahead of it."""
+    monkeypatch.setattr(taking, "AHEAD_BYTES_MIN", 0)
+
+
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many entries each call put on the way."""
+    counts: list[int] = []
+    begin = DeriverHere.begin
+
+    def note(self: DeriverHere, headers: list[object], *rest: object) -> None:
+        counts.append(len(headers))
+        begin(self, headers, *rest)  # type: ignore[arg-type] # handed on as they came
+
+    monkeypatch.setattr(DeriverHere, "begin", note)
+    return counts
+
+
+def make_rig(tmp_path: Path) -> LogRig:
+    """Three batches, of one, two and three entries."""
+    rig = LogRig(tmp_path)
+    stream = rig.open_stream()
+    rig.append(rig.load.http(stream, 2))
+    rig.append(rig.load.tcp(stream, 3))
+    return rig
+
+
+def append_more(rig: LogRig, count: int) -> None:
+    (stream,) = rig.durable
+    rig.append(rig.load.http(stream, count))
+
+
+def seal_all(sealer: Sealer) -> list[int]:
+    sealed = []
+    while count := sealer.tick():
+        sealed.append(count)
+    return sealed
+
+
+@pytest.mark.usefixtures("ahead")
+def test_the_next_are_derived_already_while_those_before_are_written(
+    tmp_path: Path, begun: list[int]
+) -> None:
+    rig = make_rig(tmp_path)
+    with rig.open_sealer(read_bytes_max=ONE_BATCH) as sealer:
+        assert sealer.tick() == 1
+        assert begun == [1, 2]
+        assert sealer.tick() == 2
+        assert begun == [1, 2, 3]
+        assert seal_all(sealer) == [3]
+        append_more(rig, 4)
+        assert seal_all(sealer) == [4]
+    assert begun == [1, 2, 3, 4]
+
+
+def test_little_is_not_taken_ahead(tmp_path: Path, begun: list[int]) -> None:
+    with make_rig(tmp_path).open_sealer(read_bytes_max=ONE_BATCH) as sealer:
+        assert sealer.tick() == 1
+        assert begun == [1]
+
+
+@pytest.mark.usefixtures("ahead")
+def test_what_was_taken_ahead_and_not_sealed_is_taken_again_by_the_next_start(
+    tmp_path: Path,
+) -> None:
+    rig = make_rig(tmp_path)
+    with rig.open_sealer(read_bytes_max=ONE_BATCH) as sealer:
+        assert sealer.tick() == 1
+    rig.restart_collect()
+    with rig.open_sealer(read_bytes_max=ONE_BATCH) as sealer:
+        assert seal_all(sealer) == [2, 3]
+    rig.audit()
+
+
+@pytest.mark.usefixtures("ahead")
+def test_a_journal_that_is_damaged_further_on_does_not_keep_what_stands_before(
+    tmp_path: Path,
+) -> None:
+    rig = make_rig(tmp_path)
+    rig.restart_collect()
+    path, _ = sorted(rig.layout.journals.glob("collect/0*"))
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with rig.open_sealer(read_bytes_max=ONE_BATCH) as sealer:
+        assert sealer.tick() == 1
+        assert sealer.tick() == 2
+        with pytest.raises(JournalDamageError):
+            sealer.tick()
+        assert sealer.tree_size == 3
+
+
+@pytest.mark.usefixtures("ahead")
+def test_a_journal_file_stays_until_what_was_read_of_it_is_sealed(tmp_path: Path) -> None:
+    rig = make_rig(tmp_path)
+    rig.restart_collect()
+    append_more(rig, 1)
+    first, _ = sorted(rig.layout.journals.glob("collect/0*"))
+    with rig.open_sealer(read_bytes_max=ONE_BATCH) as sealer:
+        assert [sealer.tick(), sealer.tick(), sealer.tick()] == [1, 2, 3]
+        # Reading has gone on to the second file, sealing has not.
+        assert first.exists()
+        assert sealer.tick() == 1
+        assert not first.exists()
