@@ -47,7 +47,7 @@ class NewRows:
         self._deriver = deriver
         self._begin(0)
 
-    def make(self, tree: Frontier, *, on_derived: Callable[[], object]) -> Iterator[pa.Table]:
+    def make(self, tree: Frontier, *, on_begun: Callable[[], object]) -> Iterator[pa.Table]:
         """Tables of ``SEGMENT_SCHEMA``, at most ``ROWS_AT_ONCE`` rows each.
 
         A sender can put millions of empty records into one message, and what is made of a record
@@ -56,16 +56,15 @@ class NewRows:
 
         Args:
             tree: the tree before them; gets their leaves when all rows were taken.
-            on_derived: called when the deriver has nothing more to do for these.
+            on_begun: called when all of these are on the way, and others may be put behind them.
         """
         leaf_hashes = []
         for first in range(0, self.count, ROWS_AT_ONCE):
             self._begin(first + ROWS_AT_ONCE)
-            events = self._deriver.take()
             if first + ROWS_AT_ONCE >= self.count:
-                on_derived()
+                on_begun()
             part = self._batch.entries.slice(first, ROWS_AT_ONCE)
-            yield events.append_column(SEGMENT_SCHEMA.field("entry"), part)
+            yield self._deriver.take().append_column(SEGMENT_SCHEMA.field("entry"), part)
             leaf_hashes.append(hash_leaves(_slices(part)))
         row = b"".join(leaf_hashes)
         self.tiles = encode_tiles(row, tree.extend(row))

@@ -209,7 +209,7 @@ class Sealer:
     ) -> tuple[CommittedFile, ...]:
         """Segment and tiles of new entries, durable; ``tree`` gets their leaves."""
         start, end = tree.size, tree.size + rows.count
-        tables = rows.make(tree, on_derived=partial(self._taking.take_ahead_of, taken))
+        tables = rows.make(tree, on_begun=partial(self._taking.take_ahead_of, taken))
         named = segment_file(start, end)
         with DurableWriter(self._disk, self._layout.root / named.path) as writer:
             write_segment(writer, tables, rows.count)

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from meshtrail.store.layout import Layout
 
 AHEAD_BYTES_MIN: Final = 8 << 20
-"""Only behind so much is the next tick's worth taken ahead: sealing it takes longer than a tick,
-so that what was taken early never waits for the clock."""
+"""The next tick's worth is taken ahead when this one's and the last one's have so much on average:
+sealing them takes longer than a tick, so that what was taken early does not wait for the clock.
+Of two, because the end of a journal file cuts a tick short."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,6 +71,7 @@ class Taking:
         self._tree_size: int = committed.tree_size
         self._time_ns = committed.time_ns
         self._ahead: Taken | MeshtrailError | None = None
+        self._before_bytes = 0
 
     def take(self) -> Taken | None:
         """The next entries, or None when the journals hold no more.
@@ -85,7 +87,9 @@ class Taking:
 
     def take_ahead_of(self, taken: Taken) -> None:
         """Take the next entries already, when they would be taken right after ``taken`` anyway."""
-        if taken.data_bytes < AHEAD_BYTES_MIN:
+        both_bytes = taken.data_bytes + self._before_bytes
+        self._before_bytes = taken.data_bytes
+        if both_bytes < 2 * AHEAD_BYTES_MIN:
             return
         try:
             self._ahead = self._take()
