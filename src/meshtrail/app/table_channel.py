@@ -7,7 +7,6 @@ the memory is free when both have let go of it.
 
 from __future__ import annotations
 
-import array
 import mmap
 import os
 import socket
@@ -65,14 +64,20 @@ class TableChannel:
             os.close(fd)
 
     def receive(self) -> pa.Table | None:
-        """Wait for the next table; None when the other process is gone, or closed its end."""
+        """Wait for the next table; None when the other process is gone, or closed its end.
+
+        Raises:
+            UnavailableError: this process has no room for another open file.
+        """
         try:
             announced, fds, _, _ = socket.recv_fds(self._socket, len(_ANNOUNCED), 1)
         except ConnectionError:
             return None
         if not announced:
             return None
-        (fd,) = array.array("i", fds)
+        if not fds:
+            raise UnavailableError("no descriptor left for a table: too many open files")
+        (fd,) = fds
         try:
             mapped = mmap.mmap(fd, 0, prot=mmap.PROT_READ)
         finally:

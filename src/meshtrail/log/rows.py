@@ -51,8 +51,8 @@ class NewRows:
         """Tables of ``SEGMENT_SCHEMA``, at most ``ROWS_AT_ONCE`` rows each.
 
         A sender can put millions of empty records into one message, and what is made of a record
-        takes a hundred times its memory: there are events of two parts at once, no more. Leaves are
-        hashed after their rows were given out.
+        takes a hundred times its memory: of these there are events of two parts at once, no more.
+        Leaves are hashed after their rows were given out.
 
         Args:
             tree: the tree before them; gets their leaves when all rows were taken.

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -104,3 +106,16 @@ def test_no_descriptor_and_no_mapping_stays_behind(pair: Pair) -> None:
     del got
     assert mapped() == 0
     assert open_count() == before
+
+
+def test_a_process_without_a_descriptor_left_says_so(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = pair
+    here.send(pa.table({"number": [1]}))
+    # What the kernel does when there is no room: it drops the descriptor and gives the byte.
+    (byte, fds, *rest) = socket.recv_fds(there._socket, 1, 1)
+    os.close(fds[0])
+    monkeypatch.setattr(socket, "recv_fds", lambda *_: (byte, [], *rest))
+    with pytest.raises(UnavailableError, match="too many open files"):
+        there.receive()

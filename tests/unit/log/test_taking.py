@@ -81,6 +81,30 @@ def test_little_is_not_taken_ahead(tmp_path: Path, begun: list[int]) -> None:
         assert begun == [1]
 
 
+def test_a_tick_cut_short_by_the_end_of_a_file_does_not_end_the_taking_ahead(
+    tmp_path: Path, begun: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = LogRig(tmp_path)
+    stream = rig.open_stream()
+    large = rig.load.http(stream, 90)
+    monkeypatch.setattr(taking, "AHEAD_BYTES_MIN", len(large.data) // 2)
+    rig.append(large)
+    for count in (1, 2, 3):
+        rig.append(rig.load.http(stream, count))
+    with rig.open_sealer(read_bytes_max=ONE_BATCH) as sealer:
+        assert sealer.tick() == 1
+        assert begun == [1]
+        assert sealer.tick() == 90
+        assert begun == [1, 90, 1]
+        assert sealer.tick() == 1
+        assert begun == [1, 90, 1, 2]
+        # Two small ones: taken when their time has come.
+        assert sealer.tick() == 2
+        assert begun == [1, 90, 1, 2]
+        assert seal_all(sealer) == [3]
+    rig.audit()
+
+
 @pytest.mark.usefixtures("ahead")
 def test_what_was_taken_ahead_and_not_sealed_is_taken_again_by_the_next_start(
     tmp_path: Path,

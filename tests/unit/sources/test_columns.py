@@ -105,3 +105,26 @@ def test_hex_of_one_shape_is_decoded_and_all_else_is_null(*, sliced: bool) -> No
     assert decoded.to_pylist() == wanted
     assert np.flatnonzero(shaped).tolist() == [0, 9]
     decoded.validate(full=True)
+
+
+def test_a_coded_column_has_each_value_once_and_no_null_among_them() -> None:
+    rows = pa.array([3, 0, None, 1, 2, 0], pa.int64())
+    coded = columns.coded(["a", None, "b", "a"], rows)
+    assert coded.to_pylist() == ["a", "a", None, None, "b", "a"]
+    assert coded.dictionary.to_pylist() == ["a", "b"]
+    assert coded.null_count == 2
+    assert columns.coded([], pa.array([], pa.int64())).to_pylist() == []
+
+
+def test_a_coded_column_keeps_its_dictionary_where_values_are_taken_away() -> None:
+    coded = columns.coded(["a", "b"], pa.array([0, 1, None, 1], pa.int64()))
+    masked = columns.mask_null(coded, pa.array([True, False, True, True]))
+    assert masked.to_pylist() == ["a", None, None, "b"]
+    assert masked.type == coded.type
+    assert columns.plain(masked).type == pa.string()
+    assert columns.plain(masked).to_pylist() == masked.to_pylist()
+
+
+def test_a_label_stands_where_it_is_true_and_nowhere_else() -> None:
+    labelled = columns.labelled(pa.array([True, False, None]), "asserted")
+    assert labelled.to_pylist() == ["asserted", None, None]

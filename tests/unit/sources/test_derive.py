@@ -3,12 +3,29 @@ from __future__ import annotations
 import hashlib
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from meshtrail.errors import EntryFormatError
-from meshtrail.model.entry import EntryFlags, EntryType, PayloadFormat, prefix_payload
+from meshtrail.model.entry import (
+    ENTRY_BYTES_MAX,
+    HEADER_BYTES,
+    EntryFlags,
+    EntryType,
+    PayloadFormat,
+    prefix_payload,
+)
 from meshtrail.model.event import EVENT_SCHEMA
-from meshtrail.sources.derive import derive_events
+from meshtrail.sources import derive as derive_module
+from meshtrail.sources.derive import (
+    CODED_COLUMNS,
+    CODED_SCHEMA,
+    derive_events,
+    derive_payloads,
+    read_headers,
+)
 from meshtrail.sources.streams import StreamFacts, Streams
 from meshtrail.units import LeafIndex
 from tests.als_records import (
@@ -50,6 +67,42 @@ def test_one_row_comes_out_for_each_entry_in_the_order_of_the_log() -> None:
     assert [row["log_index"] for row in rows] == list(range(1000, 1007))
     assert [row["seq"] for row in rows] == list(range(7))
     assert {row["stream"] for row in rows} == {STREAM}
+
+
+@given(st.lists(st.sampled_from("hto?"), min_size=1, max_size=12))
+def test_rows_joined_by_runs_are_those_that_are_taken_one_by_one(kinds: list[str]) -> None:
+    makers = {
+        "h": lambda seq: entry(http_bytes(inbound()), seq=seq),
+        "t": lambda seq: entry(tcp_bytes(tcp()), PayloadFormat.ALS_TCP, seq=seq),
+        "o": lambda seq: opened(stream=seq + 1),
+        "?": lambda seq: entry(b"\xff", seq=seq),
+    }
+    entries = [makers[kind](seq) for seq, kind in enumerate(kinds)]
+    found = []
+    for run_rows_min in (0, 1_000):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(derive_module, "_RUN_ROWS_MIN", run_rows_min)
+            found.append(derive(*entries))
+    assert found[0] == found[1]
+    assert [row["log_index"] for row in found[0]] == list(range(len(kinds)))
+
+
+def test_what_has_few_values_is_written_down_once() -> None:
+    entries = pa.array([opened(), *[entry(http_bytes(inbound()))] * 9], pa.binary())
+    coded = derive_payloads(
+        read_headers(entries),
+        pc.binary_slice(entries, HEADER_BYTES, ENTRY_BYTES_MAX),
+        log="o",
+        start=LeafIndex(0),
+        streams=Streams(),
+        read_blob=no_blob,
+    )
+    assert coded.schema.equals(CODED_SCHEMA, check_metadata=True)
+    for name in CODED_COLUMNS:
+        (chunk,) = coded.column(name).chunks
+        assert chunk.dictionary.null_count == 0
+        assert len(chunk.dictionary.unique()) == len(chunk.dictionary), name
+    assert coded.cast(EVENT_SCHEMA).to_pylist() == coded.to_pylist()
 
 
 def test_no_entries_give_an_empty_table_of_the_schema() -> None:

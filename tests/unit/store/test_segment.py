@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from meshtrail.errors import DurabilityError
 from meshtrail.model.event import BLOOM_COLUMNS, COLUMNS, ENTRY_FIELD_ID, SEGMENT_SCHEMA
+from meshtrail.store import segment as segment_module
 from meshtrail.store.durable import Disk, DurableWriter
 from meshtrail.store.segment import (
     ROW_GROUP_ROWS,
@@ -157,6 +158,38 @@ def test_one_row_is_read_from_its_row_group_alone(path: Path) -> None:
     group = file.read_row_group(index // ROW_GROUP_ROWS, columns=["log_index", "entry"])
     row = group.slice(index % ROW_GROUP_ROWS, 1).to_pylist()
     assert row == [{"log_index": index, "entry": b"entry %d" % index}]
+
+
+@given(cuts=st.sets(st.integers(0, 60), max_size=4))
+@settings(max_examples=20)
+def test_texts_may_be_dictionaries_and_those_of_each_table_its_own(cuts: set[int]) -> None:
+    table = segment_table(0, 60)
+    parts = []
+    for start, end in pairwise(sorted({0, 60, *cuts})):
+        part = table.slice(start, end - start)
+        for at, field in enumerate(SEGMENT_SCHEMA):
+            if pa.types.is_string(field.type):
+                coded = part.column(at).dictionary_encode()
+                part = part.set_column(at, field.with_type(coded.type), coded)
+        parts.append(part)
+    sink = io.BytesIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(segment_module, "ROW_GROUP_ROWS", 25)
+        write_segment(cast("DurableWriter", sink), parts, 60)
+    file = pq.ParquetFile(pa.BufferReader(sink.getvalue()))
+    assert [file.metadata.row_group(at).num_rows for at in range(3)] == [25, 25, 10]
+    assert file.schema_arrow.equals(
+        pa.schema([field.remove_metadata() for field in SEGMENT_SCHEMA])
+    )
+    assert file.read().to_pylist() == table.to_pylist()
+    for at in range(3):
+        # Searches leave out what lies outside: no value of the row group may.
+        for column in (file.metadata.row_group(at).column(n) for n in range(len(SEGMENT_SCHEMA))):
+            name = column.path_in_schema
+            values = [v for v in table.slice(25 * at, 25).column(name).to_pylist() if v is not None]
+            if values and column.is_stats_set and column.statistics.has_min_max:
+                assert column.statistics.min <= min(values), name
+                assert max(values) <= column.statistics.max, name
 
 
 def test_rows_of_another_schema_are_refused() -> None:
