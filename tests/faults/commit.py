@@ -25,7 +25,7 @@ from unittest import mock
 
 from meshtrail import verify
 from meshtrail.errors import DurabilityError, UnavailableError
-from meshtrail.log import commit, merge
+from meshtrail.log import commit, merge, taking
 from meshtrail.note import parse_checkpoint
 from tests.faults.fake_disk import (
     CrashDisk,
@@ -90,13 +90,14 @@ class Trial:
         """The life of the log on a disk that may fail."""
         rig = self.rig
         rig.disk = disk
-        with rig.open_sealer() as sealing:
+        with rig.open_sealer(read_bytes_max=1) as sealing:
             first = rig.open_stream()
             second = rig.open_stream(writer="serve")
             self._tick(sealing)
+            # Two batches of one journal: while the first is sealed, the next is taken already.
             rig.append(rig.load.blob(b"identifier"), rig.load.http(first, 3))
-            self._tick(sealing)
             rig.append(rig.load.http(first, 2, record_bytes=70_000))
+            self._tick(sealing)
             rig.append(rig.load.tcp(second, 2), writer="serve")
             self._tick(sealing)
             rig.append(rig.load.whole(first, b"not a message"), rig.load.closed(first))
@@ -168,7 +169,7 @@ class Trial:
 
 @contextmanager
 def small_limits() -> Iterator[None]:
-    """Merges after a few entries and snapshots after a few manifests."""
+    """Merges after a few entries, snapshots after a few manifests, and all is taken ahead."""
     with ExitStack() as stack:
         for owner, name, value in (
             (merge, "TIERS", (64, 16, 4)),
@@ -176,6 +177,7 @@ def small_limits() -> Iterator[None]:
             # One of the two merges of the run carries row groups over, the other encodes again.
             (merge, "CARRIED_ROWS_MIN", 4),
             (commit, "SNAPSHOT_EVERY", 4),
+            (taking, "AHEAD_BYTES_MIN", 0),
         ):
             stack.enter_context(mock.patch.object(owner, name, value))
         yield

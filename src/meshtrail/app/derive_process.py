@@ -15,6 +15,7 @@ from meshtrail.app.table_channel import TableChannel
 from meshtrail.errors import MeshtrailError, UnavailableError
 from meshtrail.log.deriving import DeriverHere
 from meshtrail.model.entry import HEADER_DTYPE
+from meshtrail.search.confine import deny_writes
 from meshtrail.store.layout import Layout
 from meshtrail.units import LeafIndex
 
@@ -36,6 +37,8 @@ def derive(channel: TableChannel) -> None:
             channel.send(answer)
         except UnavailableError:
             return
+        # They may be large, and the next may be long in coming.
+        del message, answer
 
 
 def _answer(deriver: DeriverHere, message: pa.Table) -> pa.Table:
@@ -51,5 +54,7 @@ def _answer(deriver: DeriverHere, message: pa.Table) -> pa.Table:
 
 
 if __name__ == "__main__":
+    # Decoders of hostile bytes run here, and never need to write a file.
+    deny_writes()
     spare_garbage_collection()
     derive(TableChannel(socket.socket(fileno=int(sys.argv[1]))))

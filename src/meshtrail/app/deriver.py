@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from meshtrail.units import LeafIndex
 
 _MODULE: Final = "meshtrail.app.derive_process"
+_END_SECONDS_MAX: Final = 5.0
 
 
 class DeriverProcess:
@@ -74,7 +75,7 @@ class DeriverProcess:
             UnavailableError: it did not start; its diagnostics say why.
         """
         facts = {"log": log, "data": str(layout.root)}
-        self._channel.send(stream_events.replace_schema_metadata({"open": json.dumps(facts)}))
+        self._send(stream_events.replace_schema_metadata({"open": json.dumps(facts)}))
         self.take()
 
     def begin(self, headers: npt.NDArray[np.void], payloads: pa.Array, start: LeafIndex) -> None:
@@ -82,17 +83,40 @@ class DeriverProcess:
         encoded = pa.py_buffer(np.ascontiguousarray(headers))
         column = pa.Array.from_buffers(pa.binary(HEADER_BYTES), len(headers), [None, encoded])
         table = pa.table({"header": column, "payload": payloads}, metadata={"start": str(start)})
-        self._channel.send(table)
+        self._send(table)
 
     def take(self) -> pa.Table:
         """As ``Deriver.take``."""
         events = self._channel.receive()
         if events is None:
-            raise UnavailableError(
-                f"the process that derives events, {self.pid}, has ended", pid=self.pid
-            )
+            raise self._ended()
         refusal = (events.schema.metadata or {}).get(b"refusal")
         if refusal is not None:
             said = json.loads(refusal)
             raise getattr(errors, said["error"])(said["message"], **said["facts"])
         return events
+
+    def _send(self, table: pa.Table) -> None:
+        try:
+            self._channel.send(table)
+        except UnavailableError as error:
+            if isinstance(error.__cause__, ConnectionError):
+                raise self._ended() from error
+            raise
+
+    def _ended(self) -> UnavailableError:
+        """How it ended: killed for want of memory, or by bytes that a decoder cannot take."""
+        try:
+            status = self._process.wait(_END_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            how = "has closed its channel"
+        else:
+            how = f"was ended by {_signal_name(-status)}" if status < 0 else f"ended with {status}"
+        return UnavailableError(f"the process that derives events, {self.pid}, {how}", pid=self.pid)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

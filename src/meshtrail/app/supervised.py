@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import subprocess
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -73,6 +73,9 @@ class Supervised:
     def end(self) -> int:
         """Its exit status, once ``read_output`` said that it is over; negative for a signal."""
         status = self.process.wait()
+        # What it started and could not end itself: a child that hangs would outlive every restart.
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.stdout.close()
         if self.process.stdin is not None:
             self.process.stdin.close()

@@ -47,27 +47,25 @@ class TableChannel:
             table: its schema's metadata goes with it.
 
         Raises:
-            UnavailableError: the other process is gone.
+            UnavailableError: the other process is gone, or there is no memory, or no descriptor.
         """
-        fd = _open_memory()
         try:
-            with (
-                pa.OSFile(f"/dev/fd/{fd}", "wb") as file,
-                pa.BufferedOutputStream(file, _BUFFER_BYTES) as stream,
-                pa.ipc.new_stream(stream, table.schema) as writer,
-            ):
-                writer.write_table(table)
-            socket.send_fds(self._socket, [_ANNOUNCED], [fd])
+            fd = _open_memory()
+            try:
+                _write(fd, table)
+                socket.send_fds(self._socket, [_ANNOUNCED], [fd])
+            finally:
+                os.close(fd)
         except ConnectionError as error:
             raise UnavailableError("the process at the other end is gone") from error
-        finally:
-            os.close(fd)
+        except OSError as error:
+            raise UnavailableError(f"cannot hand over a table: {error.strerror}") from error
 
     def receive(self) -> pa.Table | None:
         """Wait for the next table; None when the other process is gone, or closed its end.
 
         Raises:
-            UnavailableError: this process has no room for another open file.
+            UnavailableError: there is no memory, or no descriptor, for it.
         """
         try:
             announced, fds, _, _ = socket.recv_fds(self._socket, len(_ANNOUNCED), 1)
@@ -80,6 +78,8 @@ class TableChannel:
         (fd,) = fds
         try:
             mapped = mmap.mmap(fd, 0, prot=mmap.PROT_READ)
+        except OSError as error:
+            raise UnavailableError(f"cannot take a table over: {error.strerror}") from error
         finally:
             os.close(fd)
         return pa.ipc.open_stream(pa.py_buffer(mapped)).read_all()
@@ -87,6 +87,15 @@ class TableChannel:
     def close(self) -> None:
         """Let the other end find the end."""
         self._socket.close()
+
+
+def _write(fd: int, table: pa.Table) -> None:
+    with (
+        pa.OSFile(f"/dev/fd/{fd}", "wb") as file,
+        pa.BufferedOutputStream(file, _BUFFER_BYTES) as stream,
+        pa.ipc.new_stream(stream, table.schema) as writer,
+    ):
+        writer.write_table(table)
 
 
 def _open_memory() -> int:

@@ -47,7 +47,7 @@ class Deriver(Protocol):
         ...
 
     def take(self) -> pa.Table:
-        """The events of the entries that are longest on the way: ``EVENT_SCHEMA``, n rows.
+        """The events of the entries that are longest on the way: ``CODED_SCHEMA``, n rows.
 
         Raises:
             MissingFileError: a blob is gone.

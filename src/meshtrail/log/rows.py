@@ -5,6 +5,9 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
+from meshtrail.errors import DurabilityError
 from meshtrail.merkle import hash_leaves
 from meshtrail.model.event import SEGMENT_SCHEMA
 from meshtrail.store.segment import ROW_GROUP_ROWS
@@ -48,7 +51,7 @@ class NewRows:
         self._begin(0)
 
     def make(self, tree: Frontier, *, on_begun: Callable[[], object]) -> Iterator[pa.Table]:
-        """Tables of ``SEGMENT_SCHEMA``, at most ``ROWS_AT_ONCE`` rows each.
+        """The rows as ``write_segment`` takes them, in tables of at most ``ROWS_AT_ONCE``.
 
         A sender can put millions of empty records into one message, and what is made of a record
         takes a hundred times its memory: of these there are events of two parts at once, no more.
@@ -57,6 +60,9 @@ class NewRows:
         Args:
             tree: the tree before them; gets their leaves when all rows were taken.
             on_begun: called when all of these are on the way, and others may be put behind them.
+
+        Raises:
+            DurabilityError: the deriver's answer is not about these entries.
         """
         leaf_hashes = []
         for first in range(0, self.count, ROWS_AT_ONCE):
@@ -64,7 +70,9 @@ class NewRows:
             if first + ROWS_AT_ONCE >= self.count:
                 on_begun()
             part = self._batch.entries.slice(first, ROWS_AT_ONCE)
-            yield self._deriver.take().append_column(SEGMENT_SCHEMA.field("entry"), part)
+            events = self._deriver.take()
+            _check_events(events, LeafIndex(self._start + first), len(part))
+            yield events.append_column(SEGMENT_SCHEMA.field("entry"), part)
             leaf_hashes.append(hash_leaves(_slices(part)))
         row = b"".join(leaf_hashes)
         self.tiles = encode_tiles(row, tree.extend(row))
@@ -74,6 +82,20 @@ class NewRows:
             headers = self._batch.headers[first : first + ROWS_AT_ONCE]
             payloads = self._batch.payloads.slice(first, ROWS_AT_ONCE)
             self._deriver.begin(headers, payloads, LeafIndex(self._start + first))
+
+
+def _check_events(events: pa.Table, start: LeafIndex, count: int) -> None:
+    """Return when these are the events of so many entries from ``start`` on.
+
+    Everything else of an event can be derived again; that it stands beside its entry cannot.
+    """
+    found = events.column("log_index").to_numpy()
+    if not np.array_equal(found, np.arange(start, start + count)):
+        raise DurabilityError(
+            f"events of {len(found)} entries were derived that are not entries {start} to "
+            f"{start + count - 1}; none was sealed",
+            start=start,
+        )
 
 
 def _slices(entries: pa.Array) -> list[memoryview]:

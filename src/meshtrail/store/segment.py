@@ -48,6 +48,7 @@ _PLAIN_COLUMNS: Final = frozenset(
 )
 """Columns in which nearly every value differs: a dictionary costs 1.7 bytes a row, and time."""
 
+_DICTIONARY_VALUES_MAX: Final = ROW_GROUP_ROWS // 16
 _FALSE_POSITIVES: Final = 0.01
 _BUFFER_BYTES: Final = 1 << 20
 
@@ -57,8 +58,8 @@ def write_segment(sink: DurableWriter, batches: Iterable[pa.Table], rows_count: 
 
     Args:
         sink: where the bytes go; the caller commits it.
-        batches: the rows, in tables of any length; held a row group at a time. Text columns may be
-            dictionaries, in all of the tables or in none.
+        batches: the rows, in tables of any length; held until a row group is full. Text columns may
+            be dictionaries, in all of the tables or in none.
         rows_count: rows in all, for the size of the Bloom filters.
 
     Raises:
@@ -70,7 +71,7 @@ def write_segment(sink: DurableWriter, batches: Iterable[pa.Table], rows_count: 
     schema = SEGMENT_SCHEMA if first is None else _check_schema(first.schema)
     with _buffered(sink) as stream, pq.ParquetWriter(stream, schema, **options) as writer:
         for group in chain([] if first is None else [first], groups):
-            writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
+            writer.write_table(_with_own_values(group), row_group_size=ROW_GROUP_ROWS)
 
 
 def read_segment(path: Path, columns: list[str] | None = None) -> pa.Table:
@@ -91,8 +92,8 @@ def iterate_segment(
 def _buffered(sink: DurableWriter) -> Iterator[pa.NativeFile]:
     """The sink as a stream that calls Python once for many pages.
 
-    A segment is hundreds of small writes. Each would wait for the interpreter, which hashes the
-    same entries meanwhile, and neither would get on.
+    A segment is hundreds of small writes. Each would wait for the interpreter, in which files are
+    merged meanwhile, and neither would get on.
     """
     outlet = _Outlet(sink)
     stream = pa.BufferedOutputStream(pa.PythonFile(outlet, mode="w"), _BUFFER_BYTES)
@@ -122,6 +123,21 @@ class _Outlet:
 
     def close(self) -> None:
         self.closed = True
+
+
+def _with_own_values(group: pa.Table) -> pa.Table:
+    """A row group in which long dictionaries hold only the values of this one.
+
+    Each row group gets the whole of a dictionary, which may be that of many. A sender that names
+    another server in each record would have all names written down in each.
+    """
+    for at, column in enumerate(group.columns):
+        if not pa.types.is_dictionary(column.type):
+            continue
+        if any(len(chunk.dictionary) > _DICTIONARY_VALUES_MAX for chunk in column.chunks):
+            own = column.cast(column.type.value_type).combine_chunks().dictionary_encode()
+            group = group.set_column(at, group.schema.field(at), own)
+    return group
 
 
 def _check_schema(schema: pa.Schema) -> pa.Schema:

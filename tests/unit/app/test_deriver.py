@@ -5,6 +5,7 @@ import select
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,7 +25,6 @@ from tests.log_rig import LogRig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     import pyarrow as pa
 
@@ -96,8 +96,11 @@ def test_a_blob_that_is_gone_is_named_here(tmp_path: Path, deriver: DeriverProce
 def test_a_process_that_was_killed_is_unavailable(tmp_path: Path, deriver: DeriverProcess) -> None:
     deriver.open(ORIGIN, Layout(tmp_path), NO_STREAMS)
     os.kill(deriver.pid, signal.SIGKILL)
-    with pytest.raises(UnavailableError, match=f"derives events, {deriver.pid}, has ended"):
+    wanted = f"derives events, {deriver.pid}, was ended by SIGKILL"
+    with pytest.raises(UnavailableError, match=wanted):
         deriver.take()
+    with pytest.raises(UnavailableError, match=wanted):
+        deriver.open(ORIGIN, Layout(tmp_path), NO_STREAMS)
 
 
 def test_those_who_are_asked_to_end_can_still_derive(
@@ -108,6 +111,17 @@ def test_those_who_are_asked_to_end_can_still_derive(
         os.kill(deriver.pid, number)
     rig = LogRig(tmp_path)
     assert len(derive_all(deriver, rig.layout, make_batches(rig))) == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Landlock is Linux's")
+def test_it_has_given_up_its_right_to_write_files(tmp_path: Path, deriver: DeriverProcess) -> None:
+    probe = "import sys; from meshtrail.search.confine import deny_writes; sys.exit(deny_writes())"
+    environment = {"PYTHONPATH": ":".join(path for path in sys.path if path)}
+    if not subprocess.run([sys.executable, "-c", probe], env=environment, check=False).returncode:
+        pytest.skip("this system has no Landlock")
+    deriver.open(ORIGIN, Layout(tmp_path), NO_STREAMS)
+    status = Path(f"/proc/{deriver.pid}/status").read_text(encoding="utf-8")
+    assert "NoNewPrivs:\t1" in status
 
 
 OWNER = """

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +18,6 @@ from tests.log_rig import SIGNER, LogRig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 END_SECONDS_MAX = 30.0
 """For an end that takes half a second on an idle machine."""
@@ -86,6 +87,24 @@ def test_a_process_asked_to_end_once_it_works_does_not_hold_the_signal_back(
         assert child.read_output()
     child.process.terminate()
     assert end(child) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for a process's children in /proc")
+def test_what_a_killed_process_started_and_what_hangs_is_ended_with_it(rig: LogRig) -> None:
+    child = start(rig, "seal")
+    while child.ready is None:
+        assert child.read_output()
+    pid = child.process.pid
+    (derive,) = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()
+    assert "derive_process" in Path(f"/proc/{derive}/cmdline").read_text(encoding="utf-8")
+    # It never finds its channel closed.
+    os.kill(int(derive), signal.SIGSTOP)
+    watch = os.pidfd_open(int(derive))
+    child.process.kill()
+    assert end(child) == -signal.SIGKILL
+    ended, _, _ = select.select([watch], [], [], END_SECONDS_MAX)
+    os.close(watch)
+    assert ended
 
 
 def test_starting_a_process_holds_no_signal_back_from_its_supervisor(rig: LogRig) -> None:

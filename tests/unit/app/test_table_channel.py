@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import mmap
 import os
 import socket
 import sys
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pytest
 
+from meshtrail.app import table_channel
 from meshtrail.app.table_channel import TableChannel
 from meshtrail.errors import UnavailableError
 
@@ -106,6 +109,22 @@ def test_no_descriptor_and_no_mapping_stays_behind(pair: Pair) -> None:
     del got
     assert mapped() == 0
     assert open_count() == before
+
+
+def test_a_table_for_which_there_is_no_room_is_refused(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> int:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    here, there = pair
+    here.send(pa.table({"number": [1]}))
+    monkeypatch.setattr(mmap, "mmap", refuse)
+    with pytest.raises(UnavailableError, match="take a table over: Cannot allocate memory"):
+        there.receive()
+    monkeypatch.setattr(table_channel, "_open_memory", refuse)
+    with pytest.raises(UnavailableError, match="hand over a table: Cannot allocate memory"):
+        here.send(pa.table({"number": [1]}))
 
 
 def test_a_process_without_a_descriptor_left_says_so(

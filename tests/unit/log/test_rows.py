@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pytest
 
-from meshtrail.errors import MissingFileError
+from meshtrail.errors import DurabilityError, MissingFileError
 from meshtrail.log import rows
 from meshtrail.log.intake import EntryBatch
 from meshtrail.log.rows import NewRows
@@ -112,6 +112,19 @@ def test_the_tree_is_as_it_was_until_all_rows_were_taken() -> None:
     assert tree.size == 5
     assert next(made, None) is None
     assert tree.size == START + 20
+
+
+@pytest.mark.parametrize("wrong", [(5, 24), (5, 26), (6, 26), (4, 24), (0, 20)])
+def test_events_of_other_entries_are_refused(
+    wrong: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deriver = FakeDeriver()
+    monkeypatch.setattr(deriver, "take", lambda: segment_table(*wrong).drop_columns("entry"))
+    tree = make_tree()
+    made = NewRows(make_batch(), START, deriver).make(tree, on_begun=lambda: None)
+    with pytest.raises(DurabilityError, match="not entries 5 to 24; none was sealed"):
+        next(made)
+    assert tree.size == 5
 
 
 def test_what_fails_in_deriving_fails_where_rows_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from meshtrail import verify
 from meshtrail.errors import JournalDamageError
 from meshtrail.log import taking
 from meshtrail.log.deriving import DeriverHere
-from tests.log_rig import LogRig
+from tests.log_rig import MINUTE, LogRig
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,6 +53,13 @@ def append_more(rig: LogRig, count: int) -> None:
     rig.append(rig.load.http(stream, count))
 
 
+def verify_deep(rig: LogRig) -> None:
+    """Every entry has its own event, and times never go back."""
+    key = verify.TrustedKey(verifier=rig.signer.verifier, source=verify.KeySource.OPTION)
+    found = verify.audit(rig.layout.root, trusted=key, is_deep=True, workers=1)
+    assert found.derived_count == found.tree_size > 0
+
+
 def seal_all(sealer: Sealer) -> list[int]:
     sealed = []
     while count := sealer.tick():
@@ -73,6 +81,39 @@ def test_the_next_are_derived_already_while_those_before_are_written(
         append_more(rig, 4)
         assert seal_all(sealer) == [4]
     assert begun == [1, 2, 3, 4]
+    verify_deep(rig)
+
+
+@pytest.mark.usefixtures("ahead")
+def test_entries_of_a_clock_that_went_back_do_not_go_back_when_taken_ahead(tmp_path: Path) -> None:
+    rig = make_rig(tmp_path)
+    rig.clock.wall -= MINUTE
+    append_more(rig, 2)
+    append_more(rig, 1)
+    with rig.open_sealer(read_bytes_max=ONE_BATCH) as sealer:
+        assert seal_all(sealer) == [1, 2, 3, 2, 1]
+    verify_deep(rig)
+
+
+@pytest.mark.usefixtures("ahead")
+def test_blobs_are_there_before_those_are_derived_who_read_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process of its own may read them as soon as entries are on the way."""
+    rig = make_rig(tmp_path)
+    (stream,) = rig.durable
+    rig.append(rig.load.http(stream, 1, record_bytes=100_000))
+    blobs = []
+    begin = DeriverHere.begin
+
+    def look(self: DeriverHere, *begun: Any) -> None:
+        blobs.append(len(list(rig.layout.blobs.iterdir())))
+        begin(self, *begun)
+
+    monkeypatch.setattr(DeriverHere, "begin", look)
+    with rig.open_sealer(read_bytes_max=ONE_BATCH) as sealer:
+        assert seal_all(sealer) == [1, 2, 3, 1]
+    assert blobs == [0, 0, 0, 1]
 
 
 def test_little_is_not_taken_ahead(tmp_path: Path, begun: list[int]) -> None:

@@ -192,6 +192,26 @@ def test_texts_may_be_dictionaries_and_those_of_each_table_its_own(cuts: set[int
                 assert max(values) <= column.statistics.max, name
 
 
+def test_a_long_dictionary_of_many_row_groups_is_not_repeated_in_each() -> None:
+    """As when each of many records names a server of its own."""
+    rows_count = 2_000
+    names = [f"{number:0200d}" for number in range(rows_count)]
+    table = segment_table(0, rows_count)
+    at = table.schema.get_field_index("tls_server_name")
+    plain = table.set_column(at, table.schema.field(at), pa.array(names))
+    coded = plain.column(at).dictionary_encode()
+    coded = plain.set_column(at, table.schema.field(at).with_type(coded.type), coded)
+    written = []
+    for rows in (plain, coded):
+        sink = io.BytesIO()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(segment_module, "ROW_GROUP_ROWS", 100)
+            write_segment(cast("DurableWriter", sink), [rows], rows_count)
+        written.append(sink.getvalue())
+    assert pq.read_table(pa.BufferReader(written[1])).to_pylist() == plain.to_pylist()
+    assert len(written[1]) < 1.1 * len(written[0])
+
+
 def test_rows_of_another_schema_are_refused() -> None:
     table = narrow_table().slice(0, 3).drop_columns(["entry"])
     with pytest.raises(ValueError, match=r"segment's in \['entry'\]"):
