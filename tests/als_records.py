@@ -11,6 +11,7 @@ from google.protobuf import json_format
 
 from meshtrail.model.entry import EntryFlags, EntryHeader, EntryType, PayloadFormat
 from meshtrail.sources.derive import derive_events
+from meshtrail.sources.reference import derive_reference
 from meshtrail.sources.streams import Streams
 from meshtrail.units import LeafIndex, UnixNanos
 
@@ -168,6 +169,20 @@ def closed(*, stream: int = STREAM, seq: int = 9) -> bytes:
 
 def no_blob(sha256: bytes) -> bytes:
     raise AssertionError(f"blob {sha256.hex()} was asked for")
+
+
+def derive_both(*entries: bytes) -> list[dict[str, Any]]:
+    """The events of entries, nulls and all, which both mappers must say alike."""
+    column = pa.array(entries, pa.binary())
+    got, wanted = (
+        derive_rows(
+            column, log="o", start=LeafIndex(5), streams=Streams(), read_blob=no_blob
+        ).to_pylist()
+        for derive_rows in (derive_events, derive_reference)
+    )
+    for row, want in zip(got, wanted, strict=True):
+        assert row == want
+    return list(got)
 
 
 def derive(

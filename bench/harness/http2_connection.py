@@ -166,7 +166,7 @@ class Http2Connection:
     def pause(self, seconds: float) -> None:
         """Flush, do nothing for that long, and then take in what the server has said."""
         self.flush()
-        time.sleep(seconds)
+        time.sleep(seconds)  # the pace of the load: what is due later must not be sent now
         self._receive()
 
     def wait_for_ends(self, *, seconds_max: float) -> None:

@@ -1,8 +1,8 @@
 """Arrow tables between two processes: through shared memory, announced over a socket.
 
-A pipe would copy every record four times and make the sender wait for the reader. Here a table is
-written once into memory of its own, whose descriptor goes over the socket; the reader maps it, and
-the memory is free when both have let go of it.
+A pipe would make the sender wait for the reader, and the reader copy. Here a table is written once
+into memory of its own, whose descriptor goes over the socket; the reader maps it, and the memory is
+free when both have let go of it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Where events are derived: put on the way here, taken from there, in the same order.
 
-Deriving costs more than all else that the sealer does, so a process of its own may do it, see
+Deriving is two fifths of the work of sealing, so a process of its own may do it, see
 ``meshtrail.app.deriver``; the sealer does not know which.
 """
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from meshtrail.merkle import Frontier
 
 ROWS_AT_ONCE: Final = 4 * ROW_GROUP_ROWS
-"""Each call of deriving costs 10 ms and more, however few its rows; 65,536 rows take 60 MB."""
+"""Each call of deriving costs 10 ms and more, however few its rows; 65,536 rows take 50 MB."""
 
 
 class NewRows:

@@ -129,7 +129,7 @@ def map_distinct(
     Returns:
         One column for each type, row for row, texts ``coded``; null where ``column`` is.
     """
-    encoded = pc.dictionary_encode(plain(column))
+    encoded = pc.dictionary_encode(column)
     rows = [derive(value) for value in encoded.dictionary.to_pylist()]
     columns = zip(*rows, strict=True) if rows else [()] * len(types)
     return [

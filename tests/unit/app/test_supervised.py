@@ -89,16 +89,38 @@ def test_a_process_asked_to_end_once_it_works_does_not_hold_the_signal_back(
     assert end(child) == 0
 
 
+PARENT_OF_ONE_THAT_HANGS = """
+import json, subprocess, sys
+hangs = "import signal; print(flush=True); signal.pause()"
+child = subprocess.Popen([sys.executable, "-c", hangs], stdout=subprocess.PIPE)
+child.stdout.readline()
+print(json.dumps({"ready": {"pid": child.pid}, "keep": {}}), flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="waits for a process that is not a child")
+def test_what_a_process_started_and_what_hangs_is_ended_with_it() -> None:
+    command = [sys.executable, "-c", PARENT_OF_ONE_THAT_HANGS]
+    child = start_process(ProcessSpec("seal", command, {}, END_SECONDS_MAX), now_s=0.0)
+    while child.ready is None:
+        assert child.read_output()
+    watch = os.pidfd_open(child.ready["pid"])
+    assert end(child) == 0
+    ended, _, _ = select.select([watch], [], [], END_SECONDS_MAX)
+    if not ended:
+        signal.pidfd_send_signal(watch, signal.SIGKILL)
+    os.close(watch)
+    assert ended
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for a process's children in /proc")
-def test_what_a_killed_process_started_and_what_hangs_is_ended_with_it(rig: LogRig) -> None:
+def test_a_sealer_derives_in_a_process_of_its_own_that_ends_with_it(rig: LogRig) -> None:
     child = start(rig, "seal")
     while child.ready is None:
         assert child.read_output()
     pid = child.process.pid
     (derive,) = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()
     assert "derive_process" in Path(f"/proc/{derive}/cmdline").read_text(encoding="utf-8")
-    # It never finds its channel closed.
-    os.kill(int(derive), signal.SIGSTOP)
     watch = os.pidfd_open(int(derive))
     child.process.kill()
     assert end(child) == -signal.SIGKILL

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -11,14 +11,8 @@ from hypothesis import strategies as st
 
 from meshtrail.sources.addresses import read_addresses
 from meshtrail.sources.als_schema import ADDRESSES
-from meshtrail.sources.derive import derive_events
-from meshtrail.sources.reference import derive_reference
-from meshtrail.sources.streams import Streams
-from meshtrail.units import LeafIndex
-from tests.als_records import entry
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from tests.als_messages import length_delimited
+from tests.als_records import derive_both, entry
 
 
 def socket(ip: str, port: int) -> bytes:
@@ -79,27 +73,18 @@ def test_each_address_of_a_record_is_its_own() -> None:
     assert found["two"].problem.to_pylist() == ["two: not a protobuf message", None]
 
 
-def varint(number: int) -> bytes:
-    low, high = number & 0x7F, number >> 7
-    return bytes([low | 0x80]) + varint(high) if high else bytes([low])
-
-
-def field(number: int, data: bytes) -> bytes:
-    return varint(number << 3 | 2) + varint(len(data)) + data
-
-
 def record(addresses: list[bytes]) -> bytes:
     """An HTTP record with these bytes as its addresses, each as often as it stands there."""
     fields = accesslog_pb2.AccessLogCommon.DESCRIPTOR.fields_by_name
     parts = [
-        field(fields[name].number, data)
+        length_delimited(fields[name].number, data)
         for name, data in zip((*ADDRESSES, *ADDRESSES), addresses, strict=False)
     ]
-    return field(1, b"".join(parts))
+    return length_delimited(1, b"".join(parts))
 
 
 def test_of_an_address_that_stands_twice_the_last_counts_whole() -> None:
-    row = derive_both([record([PEER, b"", b"", b"", socket("", 7)])])[0]
+    row = derive_both(entry(record([PEER, b"", b"", b"", socket("", 7)])))[0]
     assert (row["src_ip"], row["src_port"]) == (None, None)
 
 
@@ -120,20 +105,4 @@ def test_of_an_address_that_stands_twice_the_last_counts_whole() -> None:
     )
 )
 def test_both_mappers_agree_on_any_bytes_of_addresses(cases: list[list[bytes]]) -> None:
-    derive_both([record(addresses) for addresses in cases])
-
-
-def derive_both(records: list[bytes]) -> list[dict[str, Any]]:
-    """The events, which both mappers say alike."""
-    entries = pa.array([entry(data, seq=seq) for seq, data in enumerate(records, 1)], pa.binary())
-
-    def rows(derive_rows: Callable[..., pa.Table]) -> list[dict[str, Any]]:
-        table = derive_rows(
-            entries, log="o", start=LeafIndex(0), streams=Streams(), read_blob=lambda _: b""
-        )
-        found: list[dict[str, Any]] = table.to_pylist()
-        return found
-
-    found = rows(derive_events)
-    assert found == rows(derive_reference)
-    return found
+    derive_both(*(entry(record(addresses), seq=seq) for seq, addresses in enumerate(cases, 1)))

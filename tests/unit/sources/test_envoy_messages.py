@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 import pytest
 from envoy.data.accesslog.v3 import accesslog_pb2
 from google.protobuf import message_factory, struct_pb2
@@ -10,12 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshtrail.sources.als_schema import http_descriptor
-from meshtrail.sources.derive import derive_events
 from meshtrail.sources.envoy_messages import TlsFacts, read_flags, read_rbac, read_tls
-from meshtrail.sources.reference import derive_reference
-from meshtrail.sources.streams import Streams
-from meshtrail.units import LeafIndex
-from tests.als_records import PAYMENTS, derive, entry, http_bytes, inbound, opened
+from tests.als_records import PAYMENTS, derive, derive_both, entry, http_bytes, inbound, opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -139,22 +134,13 @@ VALID = tls_bytes(peer=["spiffe://a/b"], local=["spiffe://a/c"])
     )
 )
 def test_both_mappers_agree_on_any_bytes_of_small_messages(cases: list[bytes]) -> None:
-    entries = pa.array(
-        [
+    pairs = zip(cases, reversed(cases), strict=True)
+    derive_both(
+        *(
             entry(http_record(tls=data, rbac=other), seq=seq)
-            for seq, (data, other) in enumerate(zip(cases, reversed(cases), strict=True), 1)
-        ],
-        pa.binary(),
-    )
-
-    def rows(derive_rows: Callable[..., pa.Table]) -> list[dict[str, Any]]:
-        table = derive_rows(
-            entries, log="o", start=LeafIndex(0), streams=Streams(), read_blob=lambda _: b""
+            for seq, (data, other) in enumerate(pairs, 1)
         )
-        found: list[dict[str, Any]] = table.to_pylist()
-        return found
-
-    assert rows(derive_events) == rows(derive_reference)
+    )
 
 
 def test_facts_of_connections_are_remembered_without_their_bytes_growing_the_memory() -> None:

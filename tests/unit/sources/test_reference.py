@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from meshtrail.model.entry import PayloadFormat
 from meshtrail.sources.derive import derive_events
-from meshtrail.sources.reference import derive_reference
 from meshtrail.sources.streams import Streams
 from meshtrail.units import LeafIndex
 from tests.als_records import (
     closed,
+    derive_both,
     entry,
     http_bytes,
     inbound,
@@ -29,18 +29,8 @@ from tests.als_records import (
 )
 
 
-def assert_same(*entries: bytes) -> None:
-    column = pa.array(entries, pa.binary())
-    both = [
-        derive(column, log="o", start=LeafIndex(5), streams=Streams(), read_blob=no_blob)
-        for derive in (derive_events, derive_reference)
-    ]
-    for got, want in zip(both[0].to_pylist(), both[1].to_pylist(), strict=True):
-        assert got == want
-
-
 def test_reference_agrees_on_the_records_of_a_mesh() -> None:
-    assert_same(
+    derive_both(
         opened(),
         entry(http_bytes(inbound())),
         entry(http_bytes(outbound()), seq=2),
@@ -141,7 +131,7 @@ def records(draw: st.DrawFn) -> bytes:
 @given(payloads=st.lists(records(), min_size=1, max_size=6), is_opened=st.booleans())
 def test_reference_agrees_on_any_record(*, payloads: list[bytes], is_opened: bool) -> None:
     entries = [entry(payload, seq=seq) for seq, payload in enumerate(payloads, 1)]
-    assert_same(*([opened()] if is_opened else []), *entries)
+    derive_both(*([opened()] if is_opened else []), *entries)
 
 
 @pytest.mark.parametrize("field", ["request_headers", "filter_metadata"])
@@ -161,7 +151,7 @@ def test_of_equal_map_keys_the_last_counts_in_both(field: str) -> None:
         parts.append(part.SerializeToString())
     record.protocol_version = 2
     payload = b"".join(parts) + record.SerializeToString()
-    assert_same(entry(payload))
+    derive_both(entry(payload))
     rows = derive_events(
         pa.array([entry(payload)], pa.binary()),
         log="o",
@@ -178,4 +168,4 @@ def test_of_equal_map_keys_the_last_counts_in_both(field: str) -> None:
 def test_json_of_a_stream_opening_is_read_alike_when_it_is_strange() -> None:
     for payload in (b"[]", b"{}", json.dumps({"claimed": [], "authenticated": 1}).encode()):
         strange = opened()[:32] + payload
-        assert_same(strange, entry(http_bytes(inbound())))
+        derive_both(strange, entry(http_bytes(inbound())))
