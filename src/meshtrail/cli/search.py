@@ -2,36 +2,47 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Final
 
 from meshtrail.cli import exit_codes
-from meshtrail.cli.documentation import (
-    add_data_option,
-    add_json_option,
-    add_key_options,
-    make_parser,
+from meshtrail.cli.documentation import add_json_option, make_parser
+from meshtrail.cli.search_options import (
+    add_log_options,
+    add_period_options,
+    open_searcher,
+    read_period,
+    with_relative_times,
 )
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Iterator, Sequence
-
-    import pyarrow as pa
+    from collections.abc import Iterator, Sequence
 
     from meshtrail.search.catalogue import Catalogue
-    from meshtrail.search.compile import Period
+    from meshtrail.search.period import Period
+    from meshtrail.search.plan import Plan, SearchRequest
+    from meshtrail.search.rows_out import RowWriter
+    from meshtrail.search.searcher import Searcher
+
+FORMATS: Final = ("table", "json", "csv", "arrow")
+FOLLOW_SECONDS: Final = 0.25
+"""How often a followed log is looked at: as often as it is sealed."""
 
 _ABOUT = """
     Finds events in the sealed part of the log, newest first.
 
-    A query is field:value terms joined by AND. A field is a column of the event schema or its short
-    name
-    (method, path, status, src.spiffe, dst.spiffe, decision, policy, trace, request, …; --fields
-    lists them). In a value, * stands for any characters and ? for one; * alone asks for any value;
-    numbers, times and durations take >= > <= <; quotes keep spaces and take everything literally.
-    An empty query finds everything.
+    A query is made of field:value terms with AND, OR, NOT and parentheses; terms side by side are
+    joined by AND. A field is a column of the event schema or its short name (method, path, status,
+    src.spiffe, dst.sa, decision, policy, trace, request, …; --fields lists them); spiffe, sa, ip,
+    port, namespace and domain alone mean either end. In a value, * stands for any characters and ?
+    for one; * alone asks for any value; quotes take everything literally. Numbers, times and
+    durations take >= > <= < and [LOW TO HIGH]; addresses take networks (10.1.0.0/16);
+    path:(/a, /b) is a list and path:~"^/v[0-9]+/" a regular expression. An empty query finds
+    everything. docs/query-language.md has it all.
 
     --sql runs one SELECT over the view `events` instead; it has exactly the columns of the event
     schema. Nothing else can be read, and nothing written.
@@ -45,6 +56,11 @@ _EXAMPLES = (
         "meshtrail search 'src.spiffe:*/sa/checkout AND status:>=500' --from -1h",
         "What failed for checkout in the last hour.",
     ),
+    (
+        "meshtrail search 'src.sa:checkout AND NOT src.ip:(10.0.0.5, 10.0.1.0/24)'",
+        "Where checkout's certificate was used that is not checkout.",
+    ),
+    ("meshtrail search -f 'decision:denied'", "Every denial from now on, as it is sealed."),
     (
         "meshtrail search 'trace:4bf92f3577b34da6a3ce929d0e0e4736' --json",
         "Every event of one trace, as JSON lines.",
@@ -71,16 +87,9 @@ def make_search_parser() -> argparse.ArgumentParser:
             exit_codes.INTERRUPTED,
         ),
     )
-    parser.add_argument("query", metavar="QUERY", nargs="*", help="terms, joined by AND")
+    parser.add_argument("query", metavar="QUERY", nargs="*", help="what to find")
     parser.add_argument("--sql", metavar="SELECT", help="one SELECT over `events`, in DuckDB's SQL")
-    parser.add_argument(
-        "--from",
-        dest="from_",
-        metavar="TIME",
-        help="received at this time or later: 2026-11-21T08:00:00Z, 2026-11-21, unix nanoseconds, "
-        "now, or back from now: -15m, -2h, -7d",
-    )
-    parser.add_argument("--to", metavar="TIME", help="received before this time")
+    add_period_options(parser)
     parser.add_argument(
         "--limit",
         metavar="N",
@@ -89,9 +98,17 @@ def make_search_parser() -> argparse.ArgumentParser:
         help="rows at most (default: 100; not for --sql)",
     )
     parser.add_argument(
+        "-f",
+        "--follow",
+        action="store_true",
+        help="show the newest matches, oldest first, and then each new one as it is sealed; "
+        "until Ctrl-C",
+    )
+    parser.add_argument(
         "--format",
-        choices=("table", "json"),
-        help="table for people, json for one object a line (default: table)",
+        choices=FORMATS,
+        help="table for people, json for one object a line, csv, or an arrow stream "
+        "(default: table)",
     )
     add_json_option(parser, "the same as --format json")
     parser.add_argument(
@@ -99,141 +116,164 @@ def make_search_parser() -> argparse.ArgumentParser:
         metavar="A,B,…",
         help="the columns to show, by name or short name (not for --sql)",
     )
+    parser.add_argument(
+        "--explain", action="store_true", help="show what would be read and how, and end"
+    )
     parser.add_argument("--fields", action="store_true", help="list every field, and end")
-    add_data_option(parser)
-    add_key_options(parser)
-    parser.add_argument(
-        "--timeout",
-        metavar="SECONDS",
-        type=float,
-        default=60.0,
-        help="end the search after this long, 600 at most (default: 60)",
-    )
-    parser.add_argument(
-        "--memory",
-        metavar="MIB",
-        type=int,
-        default=1024,
-        help="memory that the engine may use (default: 1024)",
-    )
-    parser.add_argument(
-        "--threads", metavar="N", type=int, default=2, help="threads to search with (default: 2)"
-    )
+    add_log_options(parser)
     return parser
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command."""
     parser = make_search_parser()
-    arguments = parser.parse_args(_with_relative_times(argv))
+    arguments = parser.parse_args(with_relative_times(argv))
     if arguments.fields:
         _print_fields()
         return exit_codes.OK
-    if arguments.sql is not None and (arguments.query or arguments.columns):
-        parser.error("--sql stands alone: neither QUERY nor --columns go with it")
-    if arguments.json and arguments.format == "table":
-        parser.error("--json and --format table contradict one another")
+    if arguments.sql is not None and (
+        arguments.query or arguments.columns or arguments.follow or arguments.explain
+    ):
+        parser.error("--sql stands alone: no QUERY, --columns, --follow or --explain go with it")
+    if arguments.json and arguments.format not in {None, "json"}:
+        parser.error(f"--json and --format {arguments.format} contradict one another")
+    if arguments.format == "arrow" and sys.stdout.isatty():
+        parser.error("--format arrow is for programs: write it to a file or a pipe")
+    arguments.format = "json" if arguments.json else arguments.format or "table"
     return _search(arguments)
-
-
-def _with_relative_times(argv: Sequence[str]) -> list[str]:
-    """Join ``--from -15m`` to ``--from=-15m``: argparse would take -15m for an option."""
-    joined: list[str] = []
-    for word in argv:
-        if joined and joined[-1] in {"--from", "--to"} and word.startswith("-"):
-            joined[-1] += f"={word}"
-        else:
-            joined.append(word)
-    return joined
 
 
 def _search(arguments: argparse.Namespace) -> int:
     from meshtrail.app.clock import SystemClock
-    from meshtrail.app.data import open_data
-    from meshtrail.cli.trust import find_trusted_key
-    from meshtrail.search.catalogue import open_catalogue, segments_within
-    from meshtrail.search.compile import Period, compile_query
-    from meshtrail.search.engine import Engine
-    from meshtrail.search.fields import find_field
-    from meshtrail.search.limits import SearchLimits
-    from meshtrail.search.moments import parse_moment
-    from meshtrail.search.newest import find_newest
-    from meshtrail.search.query import parse_query
-    from meshtrail.search.table import event_columns
 
-    now_ns = SystemClock().wall_ns()
-    period = Period(
-        from_ns=None if arguments.from_ is None else parse_moment(arguments.from_, now_ns=now_ns),
-        to_ns=None if arguments.to is None else parse_moment(arguments.to, now_ns=now_ns),
-    )
-    where = compile_query(parse_query(" ".join(arguments.query)), period, now_ns=now_ns)
-    limits = SearchLimits(
-        memory_bytes_max=arguments.memory << 20,
-        threads_count=arguments.threads,
-        seconds_max=arguments.timeout,
-    )
-    names = [find_field(name).name for name in (arguments.columns or "").split(",") if name]
-    data = open_data(arguments.data)
-    trusted = find_trusted_key(arguments, is_remembering=False)
-    catalogue = open_catalogue(data.layout, trusted.verifier, origin=data.origin)
-    segments = segments_within(catalogue, period)
-    is_json = arguments.json or arguments.format == "json"
-    with Engine(segments, period, limits) as engine:
+    clock = SystemClock()
+    now_ns = clock.wall_ns()
+    period = read_period(arguments, now_ns=now_ns)
+    request = _read_request(arguments, period)
+    searcher, trusted = open_searcher(arguments)
+    with searcher:
         if arguments.sql is not None:
-            _print_rows(engine.run_sql(arguments.sql), is_json=is_json, columns=[])
+            answer = searcher.run_sql(arguments.sql, period)
+            writer = _writer(arguments, is_events=False)
+            for batch in answer.batches:
+                writer.write(batch)
+            writer.close()
             return exit_codes.OK
-        wanted = names or (_all_columns() if is_json else event_columns())
-        found = find_newest(engine, segments, where, columns=wanted, limit=arguments.limit)
-        count = _print_rows(found, is_json=is_json, columns=names, is_events=not names)
-    if not is_json:
-        _print_footer(catalogue, period, count, arguments.limit, trusted.render())
+        plan = searcher.plan(request, now_ns=now_ns)
+        if arguments.explain:
+            _print_plan(plan, is_json=arguments.json)
+            return exit_codes.OK
+        if arguments.follow:
+            print(trusted.render(), file=sys.stderr)
+            _follow(searcher, plan, _writer(arguments, is_events=not arguments.columns))
+        count = _write(searcher, plan, _writer(arguments, is_events=not arguments.columns))
+    if arguments.format == "table":
+        _print_footer(plan.catalogue, period, count, arguments.limit)
+        print(trusted.render(), file=sys.stderr)
     return exit_codes.OK
 
 
-def _print_rows(
-    batches: Iterable[pa.RecordBatch],
-    *,
-    is_json: bool,
-    columns: list[str],
-    is_events: bool = False,
-) -> int:
-    """Print rows as they come, JSON; or all at the end, aligned.
+def _read_request(arguments: argparse.Namespace, period: Period) -> SearchRequest:
+    from meshtrail.search.fields import find_field
+    from meshtrail.search.plan import SearchRequest
+    from meshtrail.search.table import event_columns
+
+    names = [find_field(name).name for name in (arguments.columns or "").split(",") if name]
+    if not names and arguments.format == "table":
+        names = event_columns()
+    return SearchRequest(
+        query=" ".join(arguments.query),
+        period=period,
+        columns=tuple(names),
+        limit=arguments.limit,
+    )
+
+
+def _writer(arguments: argparse.Namespace, *, is_events: bool) -> RowWriter:
+    from meshtrail.search import rows_out
+    from meshtrail.search.table import TableLines
+
+    sys.stdout.flush()
+    sink = sys.stdout.buffer
+    match arguments.format:
+        case "json":
+            return rows_out.JsonWriter(sink)
+        case "csv":
+            return rows_out.CsvWriter(sink)
+        case "arrow":
+            return rows_out.ArrowWriter(sink)
+        case _:
+            width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+            lines = TableLines(is_events=is_events, width=width)
+            return rows_out.TableWriter(sink, lines, is_following=arguments.follow)
+
+
+def _write(searcher: Searcher, plan: Plan, writer: RowWriter) -> int:
+    """Write what a plan finds as it comes.
 
     Returns:
-        How many there were.
+        How many rows there were.
     """
-    if is_json:
-        return _print_json(batches)
-    from meshtrail.search.table import format_columns, format_events
-
-    rows = []
-    names = columns
-    for batch in batches:
-        names = batch.schema.names
-        rows += batch.to_pylist()
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    lines = (
-        format_events(rows, width=width) if is_events else format_columns(names, rows, width=width)
-    )
-    print("\n".join(lines))
-    return len(rows)
-
-
-def _print_json(batches: Iterable[pa.RecordBatch]) -> int:
-    from meshtrail.search.json_lines import format_json_lines
-
     count = 0
-    for batch in batches:
-        for line in format_json_lines(batch):
-            print(line)
+    for batch in searcher.find(plan):
+        writer.write(batch)
         count += batch.num_rows
+    writer.close()
     return count
 
 
-def _print_footer(catalogue: Catalogue, period: Period, count: int, limit: int, trust: str) -> None:
+def _follow(searcher: Searcher, plan: Plan, writer: RowWriter) -> None:
+    """Write the newest matches in their order, then what is sealed, for ever."""
+    import pyarrow as pa
+
+    from meshtrail.app.clock import SystemClock
+    from meshtrail.search.follow import Follower
+
+    found = pa.Table.from_batches(searcher.find(plan)) if plan.steps else None
+    if found is not None:
+        for batch in found.take(pa.array(range(found.num_rows - 1, -1, -1))).to_batches():
+            writer.write(batch)
+    follower = Follower(searcher, plan.request, from_size=plan.catalogue.tree_size)
+    while True:
+        for batch in follower.read_new(now_ns=SystemClock().wall_ns()):
+            writer.write(batch)
+        sys.stdout.buffer.flush()
+        time.sleep(FOLLOW_SECONDS)  # a log has no way to call us: it is files
+
+
+def _print_plan(plan: Plan, *, is_json: bool) -> None:
+    facts = plan.explain()
+    if is_json:
+        print(json.dumps(facts))
+        return
+    for line in _plan_lines(facts):
+        print(line)
+
+
+def _plan_lines(facts: dict[str, object]) -> Iterator[str]:
+    yield f"query     {facts['query'] or '(everything)'}"
+    yield f"log       {facts['log']}, {facts['tree_size']:,} entries"
+    yield (
+        f"reads     at most {facts['entries_read_at_most']:,} entries in "
+        f"{facts['segments_read_at_most']} of {facts['segments_live']} segments"
+    )
+    yield f"order     {facts['order']}, until {facts['limit']} are found"
+    steps = facts["steps"]
+    assert isinstance(steps, list)  # noqa: S101 - plan.explain says so
+    for step in steps:
+        yield f"step      entries {step['from']:,} to {step['to']:,}, {step['segments']} segments"
+    branches = facts["branches"]
+    assert isinstance(branches, list)  # noqa: S101 - plan.explain says so
+    for branch in branches:
+        yield f"where     {branch['sql']}"
+        yield f"          with {', '.join(map(repr, branch['values'])) or 'no values'}"
+
+
+def _print_footer(catalogue: Catalogue, period: Period, count: int, limit: int) -> None:
     """On standard error: what the answer rests on, so that "nothing found" can be weighed."""
     from meshtrail.search.moments import format_moment
 
+    sys.stdout.flush()
     bounds = [
         f"{word} {format_moment(moment)}"
         for word, moment in (("from", period.from_ns), ("to", period.to_ns))
@@ -242,27 +282,14 @@ def _print_footer(catalogue: Catalogue, period: Period, count: int, limit: int, 
     more = "; there may be more, raise --limit" if count == limit else ""
     within = f" received {' '.join(bounds)}" if bounds else ""
     searched = f"{catalogue.tree_size} sealed entries of {catalogue.origin}"
-    print(
-        f"{count} found in {searched}{within}{more}",
-        trust,
-        sep="\n",
-        file=sys.stderr,
-    )
+    print(f"{count} found in {searched}{within}{more}", file=sys.stderr)
 
 
 def _print_fields() -> None:
     from meshtrail.model.event import COLUMNS
+    from meshtrail.search.fields import EITHER_END
 
-    for line in _field_lines((column.short, column.name, column.about) for column in COLUMNS):
-        print(line)
-
-
-def _field_lines(fields: Iterable[tuple[str, str, str]]) -> Iterator[str]:
-    for short, name, about in fields:
-        yield f"{short or name:<20} {name:<38} {about}".rstrip()
-
-
-def _all_columns() -> list[str]:
-    from meshtrail.model.event import EVENT_SCHEMA
-
-    return list(EVENT_SCHEMA.names)
+    for column in COLUMNS:
+        print(f"{column.short or column.name:<20} {column.name:<38} {column.about}".rstrip())
+    for name, (src, dst) in EITHER_END.items():
+        print(f"{name:<20} {'':<38} {src.column.short} or {dst.column.short}")

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,16 +24,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from meshtrail.note import Verifier
-    from meshtrail.search.compile import Period
+    from meshtrail.search.period import Period
     from meshtrail.store.layout import Layout, RangeFile
+
+_RANGES_KEPT: Final = 1 << 12
 
 
 @dataclass(frozen=True, slots=True)
 class PinnedSegment:
-    """A segment and where it lies."""
+    """A segment, where it lies, and what the manifest says of its bytes."""
 
     named: RangeFile
     path: Path
+    bytes_count: int
+    sha256: bytes
 
     @property
     def entries_count(self) -> int:
@@ -77,9 +82,12 @@ def open_catalogue(layout: Layout, verifier: Verifier, *, origin: str) -> Catalo
         return Catalogue(origin=origin, checkpoint=None, tree_size=TreeSize(0), segments=())
     checkpoint = open_checkpoint(note, verifier, origin=origin)
     tree_size = TreeSize(min(pinned.manifest.tree_size, checkpoint.tree_size))
-    names = [file.named for file in pinned.live.folder("segments") if file.named.end <= tree_size]
-    _check_covers(names, tree_size)
-    segments = tuple(PinnedSegment(named, layout.root / named.path) for named in names)
+    files = [file for file in pinned.live.folder("segments") if file.named.end <= tree_size]
+    _check_covers([file.named for file in files], tree_size)
+    segments = tuple(
+        PinnedSegment(file.named, layout.root / file.named.path, file.bytes_count, file.sha256)
+        for file in files
+    )
     return Catalogue(origin=origin, checkpoint=checkpoint, tree_size=tree_size, segments=segments)
 
 
@@ -88,7 +96,7 @@ def segments_within(catalogue: Catalogue, period: Period) -> tuple[PinnedSegment
 
     ``received_time`` never decreases along the log, so both ends are found by bisection.
 
-    Cost: the footers of O(log n) segments.
+    Cost: the footers of O(log n) segments, each read once in the life of the process.
     """
     first, last = 0, len(catalogue.segments)
     from_ns, to_ns = period.from_ns, period.to_ns
@@ -111,13 +119,21 @@ def read_received_range(path: Path) -> tuple[UnixNanos, UnixNanos]:
         DigestError: it has no such statistics, so it is not a segment that we wrote.
     """
     try:
+        found = path.stat()
+    except FileNotFoundError as error:
+        raise MissingFileError(f"{path} is gone", path=path) from error
+    return _read_received_range(path, found.st_mtime_ns, found.st_size)
+
+
+@lru_cache(maxsize=_RANGES_KEPT)
+def _read_received_range(path: Path, *_version: int) -> tuple[UnixNanos, UnixNanos]:
+    """As above; a file that was exchanged has another version, so it is read again."""
+    try:
         footer = pq.read_metadata(path)
         column = footer.schema.to_arrow_schema().get_field_index("received_time")
         first = footer.row_group(0).column(column).statistics
         last = footer.row_group(footer.num_row_groups - 1).column(column).statistics
         return UnixNanos(int(first.min)), UnixNanos(int(last.max))
-    except FileNotFoundError as error:
-        raise MissingFileError(f"{path} is gone", path=path) from error
     except (pa.ArrowException, OSError, AttributeError, TypeError) as error:
         raise DigestError(f"{path} does not read back as a segment: {error}", path=path) from error
 

@@ -1,4 +1,4 @@
-"""Terms to SQL: a WHERE clause and the values bound to it; text of a query never becomes SQL."""
+"""Conditions to SQL: text of a query never becomes SQL, its values are bound."""
 
 from __future__ import annotations
 
@@ -7,143 +7,220 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from meshtrail.errors import QueryError
-from meshtrail.search.fields import FieldKind, suggest
-from meshtrail.search.moments import parse_duration, parse_moment
-from meshtrail.search.query import Wildcard
+from meshtrail.search.addresses import compile_network
+from meshtrail.search.fields import Field, FieldKind, suggest
+from meshtrail.search.moments import parse_duration, parse_moment, parse_span
+from meshtrail.search.query import (
+    And,
+    Comparison,
+    Node,
+    Not,
+    Or,
+    Pattern,
+    Query,
+    Range,
+    Regex,
+    Term,
+    Wildcard,
+)
+from meshtrail.search.where import Where, all_of, any_of, equals, negated
 from meshtrail.units import INT64_MAX
 
 if TYPE_CHECKING:
-    from meshtrail.search.query import Query, Term
     from meshtrail.units import UnixNanos
+
+REGEX_CHARACTERS_MAX: Final = 1_000
 
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _SHORT_TRACE_DIGITS: Final = 16
+_ORDERED: Final = {FieldKind.NUMBER, FieldKind.TIME, FieldKind.DURATION}
 
 
 @dataclass(frozen=True, slots=True)
-class Where:
-    """A condition in SQL.
+class Compiler:
+    """Compiles the conditions of one query.
 
     Attributes:
-        sql: never empty; ``TRUE`` when everything matches.
-        values: bound to its question marks, in order.
+        query: the whole of it, for errors.
+        now_ns: what relative times count back from.
     """
 
-    sql: str
-    values: tuple[object, ...]
+    query: Query
+    now_ns: UnixNanos
 
+    def compile(self, node: Node) -> Where:
+        """A condition in SQL.
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Period:
-    """Half-open range of ``received_time``; None leaves an end open."""
+        Raises:
+            QueryError: a value that its field cannot have; ``position`` and ``length`` say where.
+        """
+        match node:
+            case Term():
+                return self._compile_term(node)
+            case Not():
+                return negated(self.compile(node.node))
+            case And():
+                return all_of(self.compile(one) for one in node.nodes)
+            case Or():
+                return any_of(self.compile_alternatives(node))
 
-    from_ns: UnixNanos | None = None
-    to_ns: UnixNanos | None = None
+    def compile_alternatives(self, node: Node) -> list[Where]:
+        """The conditions of which one has to hold; one alone for a node that is no OR.
 
-    def __post_init__(self) -> None:
-        """Raise QueryError when it holds no moment."""
-        if self.from_ns is not None and self.to_ns is not None and self.from_ns >= self.to_ns:
-            raise QueryError("--from is not before --to: no moment lies between them")
+        Values of one column become one list: a hundred ids are looked up in one pass.
+        """
+        if not isinstance(node, Or):
+            return [self.compile(node)]
+        listed: dict[str, list[object]] = {}
+        others: list[Where] = []
+        for one in node.nodes:
+            where = self.compile(one)
+            if where.looked_up is None:
+                others.append(where)
+            else:
+                listed.setdefault(where.looked_up, []).extend(where.values)
+        return [*(equals(name, *values) for name, values in listed.items()), *others]
 
-
-def compile_query(query: Query, period: Period, *, now_ns: UnixNanos) -> Where:
-    """The condition that all terms and the period hold.
-
-    Raises:
-        QueryError: a value that its field cannot have; ``position`` and ``length`` say where.
-    """
-    parts: list[str] = []
-    values: list[object] = []
-    for moment, comparison in ((period.from_ns, ">="), (period.to_ns, "<")):
-        if moment is not None:
-            parts.append(f'"received_time" {comparison} ?')
-            values.append(moment)
-    for term in query.terms:
-        part = _compile_term(term, query.text, now_ns)
-        parts.append(part.sql)
-        values += part.values
-    return Where(" AND ".join(parts) or "TRUE", tuple(values))
-
-
-def _compile_term(term: Term, query: str, now_ns: UnixNanos) -> Where:
-    try:
-        return _compile_value(term, now_ns)
-    except QueryError as error:
-        raise QueryError(
-            error.message, query=query, position=term.position, length=term.length
-        ) from error
+    def _compile_term(self, term: Term) -> Where:
+        try:
+            return _compile_value(term, self.now_ns)
+        except QueryError as error:
+            raise QueryError(
+                error.message, query=self.query.text, position=term.position, length=term.length
+            ) from error
 
 
 def _compile_value(term: Term, now_ns: UnixNanos) -> Where:
     field = term.field
-    if term.comparison != "=" and not _is_ordered(field.kind):
-        raise QueryError(f"{field.name} is no number: it cannot be compared with {term.comparison}")
-    if term.is_any and term.comparison == "=":
-        return _has_value(field.kind, field.name)
-    literal = term.literal
+    match term.value:
+        case Pattern() as pattern:
+            return _compile_pattern(field, pattern, now_ns)
+        case Comparison(operator, text):
+            _check_ordered(field, operator)
+            return _compare(field, operator, parse_number(text, field.kind, now_ns))
+        case Range() as asked:
+            return _compile_range(field, asked, now_ns)
+        case Regex(pattern):
+            return _compile_regex(field, pattern)
+
+
+def _compile_pattern(field: Field, pattern: Pattern, now_ns: UnixNanos) -> Where:
+    if pattern.is_any:
+        return _has_value(field)
+    literal = pattern.literal
     if literal is None:
-        return _compile_pattern(term)
+        return _compile_wildcards(field, pattern)
+    if field.kind is FieldKind.TIME:
+        start, end = parse_span(literal, now_ns=now_ns)
+        return all_of([_compare(field, ">=", start), _compare(field, "<", end)])
+    if field.kind is FieldKind.REQUEST_ID:
+        return _compile_request_id(literal)
+    if field.kind is FieldKind.IP and "/" in literal:
+        return compile_network(field.name, literal)
+    return equals(field.name, _parse_value(literal, field, now_ns))
+
+
+def _parse_value(text: str, field: Field, now_ns: UnixNanos) -> object:
+    """A whole value as its column holds it."""
     match field.kind:
-        case FieldKind.TEXT:
-            return _equals(field.name, _checked_choice(literal, field.name, field.choices))
         case FieldKind.HEX_ID:
-            return _equals(field.name, _parse_hex_id(literal, field.id_bytes))
-        case FieldKind.REQUEST_ID:
-            return _compile_request_id(literal)
+            return _parse_hex_id(text, field.id_bytes)
+        case FieldKind.NUMBER | FieldKind.DURATION:
+            return parse_number(text, field.kind, now_ns)
+        case FieldKind.SPIFFE_ID:
+            return _checked_spiffe_id(text)
         case _:
-            number = _parse_number(literal, field.kind, now_ns)
-            return Where(f'"{field.name}" {term.comparison} ?', (number,))
+            return _checked_choice(text, field)
+
+
+def _compile_range(field: Field, asked: Range, now_ns: UnixNanos) -> Where:
+    _check_ordered(field, "a range")
+    bounds = []
+    if asked.low is not None:
+        low = parse_number(asked.low, field.kind, now_ns)
+        bounds.append(_compare(field, ">=" if asked.is_low_included else ">", low))
+    if asked.high is not None:
+        high = parse_number(asked.high, field.kind, now_ns)
+        bounds.append(_compare(field, "<=" if asked.is_high_included else "<", high))
+    return all_of(bounds) if bounds else _has_value(field)
+
+
+def _compile_regex(field: Field, pattern: str) -> Where:
+    if not field.is_text:
+        raise QueryError(f"{field.name} is no text: it takes no regular expression")
+    if len(pattern) > REGEX_CHARACTERS_MAX:
+        raise QueryError(f"a regular expression has at most {REGEX_CHARACTERS_MAX} characters")
+    try:
+        # Arrow and DuckDB both use RE2, whose time is linear in the text: none can be a trap.
+        pc.match_substring_regex(pa.scalar(""), pattern=pattern)
+    except pa.ArrowInvalid as error:
+        reason = str(error).rpartition("Invalid regular expression: ")[2]
+        raise QueryError(f"no regular expression of RE2's: {reason}") from error
+    return Where(f'regexp_matches("{field.name}", ?)', (pattern,))
 
 
 def _compile_request_id(text: str) -> Where:
     """Lower-case UUIDs are kept as 16 bytes, everything else as the text that it was."""
     if _UUID.fullmatch(text):
-        return _equals("request_id", uuid.UUID(text).bytes)
-    as_text = _equals("request_id_text", text)
+        return equals("request_id", uuid.UUID(text).bytes)
+    as_text = equals("request_id_text", text)
     if not _UUID.fullmatch(text.lower()):
         return as_text
     # Somebody else's tool may have raised the case: both are looked up, at the price of pruning.
-    as_id = _equals("request_id", uuid.UUID(text).bytes)
-    return Where(f"({as_text.sql} OR {as_id.sql})", as_text.values + as_id.values)
+    return any_of([as_text, equals("request_id", uuid.UUID(text).bytes)])
 
 
-def _compile_pattern(term: Term) -> Where:
-    if term.comparison != "=" or term.field.kind is not FieldKind.TEXT:
-        raise QueryError(f"{term.field.name} takes a whole value, or * alone for any")
-    pattern = "".join(
+def _compile_wildcards(field: Field, pattern: Pattern) -> Where:
+    if not field.is_text:
+        hint = "; a range is written [500 TO 599]" if field.kind is FieldKind.NUMBER else ""
+        raise QueryError(f"{field.name} takes a whole value, or * alone for any{hint}")
+    like = "".join(
         ("_" if piece.is_one else "%") if isinstance(piece, Wildcard) else _escape_like(piece)
-        for piece in term.pieces
+        for piece in pattern.pieces
     )
-    return Where(f"\"{term.field.name}\" LIKE ? ESCAPE '\\'", (pattern,))
+    return Where(f"\"{field.name}\" LIKE ? ESCAPE '\\'", (like,))
 
 
-def _has_value(kind: FieldKind, name: str) -> Where:
-    if kind is FieldKind.REQUEST_ID:
+def _has_value(field: Field) -> Where:
+    if field.kind is FieldKind.REQUEST_ID:
         return Where('("request_id" IS NOT NULL OR "request_id_text" IS NOT NULL)', ())
-    return Where(f'"{name}" IS NOT NULL', ())
+    return Where(f'"{field.name}" IS NOT NULL', ())
 
 
-def _equals(name: str, value: object) -> Where:
-    # Plain equality with a value of the column's own type: what Bloom filters and statistics need.
-    return Where(f'"{name}" = ?', (value,))
+def _compare(field: Field, operator: str, number: int) -> Where:
+    return Where(f'"{field.name}" {operator} ?', (number,))
+
+
+def _check_ordered(field: Field, what: str) -> None:
+    if field.kind not in _ORDERED:
+        raise QueryError(f"{field.name} is no number: it cannot be compared with {what}")
 
 
 def _escape_like(text: str) -> str:
     return re.sub(r"([\\%_])", r"\\\1", text)
 
 
-def _is_ordered(kind: FieldKind) -> bool:
-    return kind in {FieldKind.NUMBER, FieldKind.TIME, FieldKind.DURATION}
-
-
-def _checked_choice(value: str, name: str, choices: tuple[str, ...]) -> str:
-    if choices and value not in choices:
-        near = suggest(value, choices)
-        hint = f"did you mean {near}?" if near else f"it is one of {', '.join(choices)}"
-        raise QueryError(f"{name} is never {value!r}: {hint}")
+def _checked_choice(value: str, field: Field) -> str:
+    if field.choices and value not in field.choices:
+        near = suggest(value, field.choices)
+        hint = f"did you mean {near}?" if near else f"it is one of {', '.join(field.choices)}"
+        raise QueryError(f"{field.name} is never {value!r}: {hint}")
     return value
+
+
+def _checked_spiffe_id(text: str) -> str:
+    if text and not text.startswith("spiffe://"):
+        name = text.rpartition("/")[2]
+        raise QueryError(
+            f"a SPIFFE ID begins with spiffe://, got {text[:80]!r}: with a wildcard, */sa/{name}, "
+            "it need not be whole"
+        )
+    return text
 
 
 def _parse_hex_id(text: str, id_bytes: int) -> bytes:
@@ -154,7 +231,12 @@ def _parse_hex_id(text: str, id_bytes: int) -> bytes:
     return bytes.fromhex(digits)
 
 
-def _parse_number(text: str, kind: FieldKind, now_ns: UnixNanos) -> int:
+def parse_number(text: str, kind: FieldKind, now_ns: UnixNanos) -> int:
+    """A moment, duration or number as its column holds it.
+
+    Raises:
+        QueryError: it is none.
+    """
     if kind is FieldKind.TIME:
         return parse_moment(text, now_ns=now_ns)
     if kind is FieldKind.DURATION:

@@ -1,13 +1,12 @@
-"""DuckDB over a pinned list of segments: one locked-down connection, bounded in time and memory.
+"""DuckDB over a folder of segments: one locked-down connection, bounded in time and memory.
 
-What it can reach is exactly the segments of the list: no other file, no extension, no setting; and
-where the OS allows, its threads cannot write even those. What a person's SQL may be is
-``statement``'s part.
+What it can reach is that folder: no other file, no extension, no setting; and where the OS allows,
+its threads cannot write even there. What a person's SQL may be is ``statement``'s part.
 """
 
 from __future__ import annotations
 
-import time
+import re
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -21,12 +20,13 @@ from meshtrail.search.statement import VIEW, check_statement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
     from types import TracebackType
     from typing import Self
 
     from meshtrail.search.catalogue import PinnedSegment
-    from meshtrail.search.compile import Period
-    from meshtrail.search.limits import SearchLimits
+    from meshtrail.search.limits import Deadline, SearchLimits
+    from meshtrail.search.period import Period
 
 BATCH_ROWS: Final = 4_096
 _INTERRUPT_SECONDS: Final = 0.05
@@ -35,25 +35,21 @@ R = TypeVar("R")
 
 
 class Engine:
-    """A connection to some segments. Use it as a context manager; one query at a time.
+    """A connection that reads segments of one folder. A context manager; one query at a time.
 
-    Queries run on a thread of their own, so that the clock and Ctrl-C can end them: the wait for
-    their result ends at once, and ``close`` ends the query itself.
+    Queries run on a thread of their own, so that the clock and Ctrl-C can end them. What it read of
+    segments' footers is kept from one query to the next.
     """
 
-    def __init__(
-        self, segments: Sequence[PinnedSegment], period: Period, limits: SearchLimits
-    ) -> None:
-        """Connect, lock down, and make the view ``events`` over the segments.
+    def __init__(self, folder: Path, limits: SearchLimits) -> None:
+        """Connect and lock down.
 
         Args:
-            segments: all that can be read.
-            period: rows outside it are not in the view.
-            limits: the time starts to run now.
+            folder: all that can be read lies in it.
+            limits: of memory and threads; the time of a query is its deadline's.
         """
         self._limits = limits
-        self._deadline = time.monotonic() + limits.seconds_max
-        self._paths = [str(segment.path) for segment in segments]
+        self._in_folder = re.compile(re.escape(f"{folder}/") + r"[0-9-]+\.parquet")
         # DuckDB starts its threads from this one, and they inherit what it may not do.
         self._pool = ThreadPoolExecutor(
             max_workers=1, thread_name_prefix="search", initializer=deny_writes
@@ -61,7 +57,7 @@ class Engine:
         self._running: Future[Any] | None = None
         self._connection = self._pool.submit(_connect, limits).result()
         try:
-            self._call(lambda: self._lock_down(period))
+            self._pool.submit(self._lock_down, folder).result()
         except BaseException:
             self.close()
             raise
@@ -79,15 +75,25 @@ class Engine:
 
     def close(self) -> None:
         """Stop what runs and let go of the files."""
-        # An interrupt is lost on a query that has not begun to run, so one may not be enough.
-        while self._running is not None and not self._running.done():
-            self._connection.interrupt()
-            wait([self._running], timeout=_INTERRUPT_SECONDS)
+        self._stop()
         self._pool.shutdown()
         self._connection.close()
 
-    def run_sql(self, sql: str) -> Iterator[pa.RecordBatch]:
-        """Run a person's SQL.
+    def run_sql(
+        self,
+        sql: str,
+        segments: Sequence[PinnedSegment],
+        period: Period,
+        *,
+        deadline: Deadline,
+    ) -> Iterator[pa.RecordBatch]:
+        """Run a person's SQL over the view ``events``.
+
+        Args:
+            sql: as it was typed.
+            segments: what the view holds.
+            period: rows outside it are not in the view.
+            deadline: when it has to end.
 
         Yields:
             Its rows, in batches; at least one batch, so that the columns are known.
@@ -96,10 +102,15 @@ class Engine:
             QueryError: it is not one SELECT over ``events``, or it fails.
             BudgetError: a limit was reached.
         """
-        statement = self._call(lambda: check_statement(self._connection, sql))
-        return self.run(statement.query)
+        paths = [str(segment.path) for segment in segments]
+        view = f"CREATE OR REPLACE TEMP VIEW {VIEW} AS {_view_sql(paths, period)}"
+        self._call(lambda: self._connection.execute(view), deadline)
+        statement = self._call(lambda: check_statement(self._connection, sql), deadline)
+        yield from self.run(statement.query, deadline=deadline)
 
-    def run(self, sql: str, values: Sequence[object] = ()) -> Iterator[pa.RecordBatch]:
+    def run(
+        self, sql: str, values: Sequence[object] = (), *, deadline: Deadline
+    ) -> Iterator[pa.RecordBatch]:
         """Run SQL that this package wrote, or that ``check_statement`` let through.
 
         Raises:
@@ -108,40 +119,50 @@ class Engine:
         """
         bound = list(values) or None
         reader = self._call(
-            lambda: self._connection.sql(sql, params=bound).to_arrow_reader(BATCH_ROWS)
+            lambda: self._connection.sql(sql, params=bound).to_arrow_reader(BATCH_ROWS), deadline
         )
         try:
             yield pa.RecordBatch.from_pylist([], schema=reader.schema)
-            while (batch := self._call(lambda: next(reader, None))) is not None:
+            while (batch := self._call(lambda: next(reader, None), deadline)) is not None:
                 yield batch
         finally:
-            if self._running is None or self._running.done():
-                reader.close()
+            # A reader that is left open would keep the connection from the next query.
+            self._stop()
+            self._pool.submit(reader.close).result()
 
-    def _lock_down(self, period: Period) -> None:
+    def _lock_down(self, folder: Path) -> None:
         run = self._connection.execute
-        run(f"CREATE VIEW {VIEW} AS {_view_sql(self._paths, period)}")
-        run(f"SET allowed_paths = [{', '.join(map(_quote, self._paths))}]")
-        # Each step of a search reads the same footers again.
+        run(f"SET allowed_directories = [{_quote(f'{folder}/')}]")
         run("SET parquet_metadata_cache = true")
         run("SET allow_extension_repositories = 'forbidden'")
         run("SET enable_external_access = false")
         run("SET lock_configuration = true")
 
-    def _call(self, call: Callable[[], R]) -> R:
+    def _call(self, call: Callable[[], R], deadline: Deadline) -> R:
         """Run one step on the engine's thread, until the deadline at most."""
         running = self._pool.submit(call)
         self._running = running
         try:
-            return running.result(max(self._deadline - time.monotonic(), 0))
+            return running.result(deadline.seconds_left())
         except TimeoutError:
+            self._stop()
             raise BudgetError(
-                f"the search took longer than its {self._limits.seconds_max:g} s: ask for a "
+                f"the search took longer than its {deadline.seconds_max:g} s: ask for a "
                 "shorter period with --from and --to, or allow more with --timeout",
-                seconds_max=self._limits.seconds_max,
+                seconds_max=deadline.seconds_max,
             ) from None
+        except KeyboardInterrupt:
+            self._stop()
+            raise
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             raise self._translated(error) from error
+
+    def _stop(self) -> None:
+        """End what runs; the connection can be used again."""
+        # An interrupt is lost on a query that has not begun to run, so one may not be enough.
+        while self._running is not None and not self._running.done():
+            self._connection.interrupt()
+            wait([self._running], timeout=_INTERRUPT_SECONDS)
 
     def _translated(self, error: Exception) -> Exception:
         text = str(error).strip()
@@ -151,7 +172,8 @@ class Engine:
                 "memory: ask for less, or allow more with --memory",
                 memory_bytes_max=self._limits.memory_bytes_max,
             )
-        path = next((path for path in self._paths if path in text), None)
+        named = self._in_folder.search(text)
+        path = named[0] if named else None
         if path is not None and "No files found" in text:
             return MissingFileError(
                 f"{path} is gone; `meshtrail verify` says what else is", path=path

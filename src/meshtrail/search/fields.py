@@ -23,10 +23,13 @@ class FieldKind(Enum):
     NUMBER = auto()
     TIME = auto()
     DURATION = auto()
+    SPIFFE_ID = auto()
+    IP = auto()
     HEX_ID = auto()
     REQUEST_ID = auto()
 
 
+_TEXT_KINDS: Final = {FieldKind.TEXT, FieldKind.SPIFFE_ID, FieldKind.IP}
 _CLOSED_LISTS: Final = {
     "kind": tuple(Kind),
     "decision": tuple(Decision),
@@ -52,6 +55,11 @@ class Field:
         return self.column.name
 
     @property
+    def is_text(self) -> bool:
+        """Whether wildcards and regular expressions make sense."""
+        return self.kind in _TEXT_KINDS
+
+    @property
     def id_bytes(self) -> int:
         """Length of an id; only for ids."""
         return int(self.column.type.byte_width)
@@ -70,7 +78,7 @@ def find_field(name: str, *, query: str = "", position: int = 0) -> Field:
     """
     field = FIELDS.get(name)
     if field is None:
-        near = suggest(name, FIELDS)
+        near = suggest(name, [*FIELDS, *EITHER_END])
         hint = f"did you mean {near}?" if near else "`meshtrail search --fields` lists them all"
         raise QueryError(
             f"no field is called {name!r}: {hint}",
@@ -81,9 +89,19 @@ def find_field(name: str, *, query: str = "", position: int = 0) -> Field:
     return field
 
 
-def suggest(name: str, known: Sequence[str] | dict[str, Field]) -> str:
+def find_fields(name: str, *, query: str = "", position: int = 0) -> tuple[Field, ...]:
+    """The fields that a term of a query is about: one, or that of either end.
+
+    Raises:
+        QueryError: as for ``find_field``.
+    """
+    ends = EITHER_END.get(name)
+    return ends if ends is not None else (find_field(name, query=query, position=position),)
+
+
+def suggest(name: str, known: Sequence[str]) -> str:
     """The known name that is nearest to a mistyped one; empty when none is near."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return near[0] if near else ""
 
 
@@ -95,7 +113,11 @@ def _kind_of(column: Column) -> FieldKind:
     if column.unit == "ns":
         is_moment = column.name in {"time", "end_time", "received_time"}
         return FieldKind.TIME if is_moment else FieldKind.DURATION
-    return FieldKind.NUMBER if pa.types.is_integer(column.type) else FieldKind.TEXT
+    if pa.types.is_integer(column.type):
+        return FieldKind.NUMBER
+    if column.name.endswith("_spiffe_id"):
+        return FieldKind.SPIFFE_ID
+    return FieldKind.IP if column.name.endswith("_ip") else FieldKind.TEXT
 
 
 def _choices_of(column: Column) -> tuple[str, ...]:
@@ -115,3 +137,9 @@ def _fields() -> dict[str, Field]:
 
 FIELDS: Final = _fields()
 """Every field by column name and by short name."""
+
+EITHER_END: Final = {
+    name: (FIELDS[f"src.{name}"], FIELDS[f"dst.{name}"])
+    for name in ("spiffe", "domain", "namespace", "sa", "ip", "port")
+}
+"""Names for the caller's field or the callee's, whichever matches."""

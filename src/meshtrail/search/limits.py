@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,7 +22,7 @@ class SearchLimits:
     Attributes:
         memory_bytes_max: what the engine may hold; it never spills to disk.
         threads_count: threads that work on the query.
-        seconds_max: from opening the engine to the last row.
+        seconds_max: from the start of the search to its last row.
     """
 
     memory_bytes_max: int = 1024 * _MIB
@@ -41,3 +42,15 @@ class SearchLimits:
             )
         if self.threads_count < 1:
             raise ConfigError(f"a search needs at least 1 thread, got {self.threads_count}")
+
+
+class Deadline:
+    """The moment at which one search has to end; it runs from when it is made."""
+
+    def __init__(self, seconds_max: float) -> None:
+        self.seconds_max = seconds_max
+        self._end_s = time.monotonic() + seconds_max
+
+    def seconds_left(self) -> float:
+        """Until the end; 0 after it."""
+        return max(self._end_s - time.monotonic(), 0)

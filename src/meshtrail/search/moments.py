@@ -32,6 +32,7 @@ _DURATION = re.compile(r"([0-9]{1,19})(ns|us|ms|s|m|h|d|w)")
 _INTEGER = re.compile(r"[0-9]{1,19}")
 # Ten digits count seconds until the year 2286; read as nanoseconds they would be 1970, silently.
 _NANOSECONDS_MIN: Final = 10**15
+_SPAN_BY_CHARACTERS: Final = {0: "d", len("08:00"): "m", len("08:00:00"): "s"}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -65,6 +66,27 @@ def parse_moment(text: str, *, now_ns: UnixNanos) -> UnixNanos:
     since = moment - _EPOCH
     seconds = since.days * 86_400 + since.seconds
     return _in_range(seconds * NANOS["s"] + int((match["fraction"] or "").ljust(9, "0")), text)
+
+
+def parse_span(text: str, *, now_ns: UnixNanos) -> tuple[UnixNanos, UnixNanos]:
+    """The half-open span of time that a moment names: a date its day, ``08:00Z`` its minute.
+
+    Args:
+        text: as for ``parse_moment``.
+        now_ns: what relative forms count back from.
+
+    Raises:
+        QueryError: as for ``parse_moment``.
+    """
+    start = parse_moment(text, now_ns=now_ns)
+    match = _RFC3339.fullmatch(text)
+    if match is None:
+        length = 1
+    elif match["fraction"]:
+        length = 10 ** (9 - len(match["fraction"]))
+    else:
+        length = NANOS[_SPAN_BY_CHARACTERS[len(match["time"] or "")]]
+    return start, _in_range(start + length, text)
 
 
 def parse_duration(text: str) -> int:

@@ -15,7 +15,9 @@ from meshtrail.search.json_lines import plain_value
 from meshtrail.search.moments import format_moment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+
+    import pyarrow as pa
 
 NULL: Final = "-"
 _GAP: Final = "  "
@@ -47,23 +49,69 @@ def event_columns() -> list[str]:
     return list(dict.fromkeys(name for shown in _READABLE for name in shown.needs))
 
 
-def format_events(rows: Sequence[Row], *, width: int | None) -> list[str]:
-    """Events as the readable table, header first.
+class AlignedLines:
+    """Cells to lines: titles once, columns as wide as everything so far."""
 
-    Args:
-        rows: with at least ``event_columns()``.
-        width: of the terminal; None cuts nothing.
-    """
-    titles = [shown.title for shown in _READABLE]
-    cells = [[shown.render(row) for shown in _READABLE] for row in rows]
-    elastic = [shown.is_elastic for shown in _READABLE]
-    return _align(titles, cells, elastic=elastic, width=width)
+    def __init__(
+        self, titles: Sequence[str], elastic: Sequence[bool], *, width: int | None
+    ) -> None:
+        """Take the columns.
+
+        Args:
+            titles: of the columns.
+            elastic: which may be cut when the terminal is too narrow.
+            width: of the terminal; None cuts nothing.
+        """
+        self._elastic = list(elastic)
+        self._width = width
+        self._widths = [0] * len(titles)
+        self._waiting: list[Sequence[str]] = [titles]
+
+    def add(self, cells: Iterable[Sequence[str]]) -> None:
+        """Take rows of as many cells as there are titles."""
+        self._waiting += cells
+
+    def take(self) -> list[str]:
+        """The lines of what was added since the last call."""
+        for cells in self._waiting:
+            self._widths = list(map(max, self._widths, map(_width, cells)))
+        widths = list(self._widths)
+        if self._width is not None:
+            _shrink(widths, self._elastic, self._width)
+        lines = [_GAP.join(map(_fit, cells, widths)).rstrip() for cells in self._waiting]
+        self._waiting.clear()
+        return lines
 
 
-def format_columns(names: Sequence[str], rows: Sequence[Row], *, width: int | None) -> list[str]:
-    """Rows as a table of exactly these columns, header first."""
-    cells = [[_cell(name, row.get(name)) for name in names] for row in rows]
-    return _align(list(names), cells, elastic=[True] * len(names), width=width)
+class TableLines:
+    """Batches of rows to the lines of one table."""
+
+    def __init__(self, *, is_events: bool, width: int | None) -> None:
+        """Take the form.
+
+        Args:
+            is_events: whether rows are events with at least ``event_columns()``, shown as the
+                readable table; else exactly the columns of the batches are shown.
+            width: of the terminal; None cuts nothing.
+        """
+        self._shown: tuple[_Shown, ...] = _READABLE if is_events else ()
+        self._width = width
+        self._lines: AlignedLines | None = None
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Take the rows of a batch; the first tells the columns."""
+        if self._lines is None:
+            self._shown = self._shown or tuple(
+                _Shown(name, (name,), _plain(name), is_elastic=True) for name in batch.schema.names
+            )
+            titles = [column.title for column in self._shown]
+            elastic = [column.is_elastic for column in self._shown]
+            self._lines = AlignedLines(titles, elastic, width=self._width)
+        self._lines.add([column.render(row) for column in self._shown] for row in batch.to_pylist())
+
+    def take(self) -> list[str]:
+        """The lines of what was added since the last call."""
+        return self._lines.take() if self._lines is not None else []
 
 
 def escape(text: str) -> str:
@@ -78,19 +126,6 @@ def _cell(name: str, value: object) -> str:
         return NULL
     plain = plain_value(name, value)
     return escape(plain if isinstance(plain, str) else str(plain)) or '""'
-
-
-def _align(
-    titles: list[str], cells: list[list[str]], *, elastic: list[bool], width: int | None
-) -> list[str]:
-    widths = [max(map(_width, column)) for column in zip(titles, *cells, strict=True)] or [0]
-    if width is not None:
-        _shrink(widths, elastic, width)
-    lines = []
-    for row in [titles, *cells]:
-        padded = [_fit(cell, wide) for cell, wide in zip(row, widths, strict=True)]
-        lines.append(_GAP.join(padded).rstrip())
-    return lines
 
 
 def _shrink(widths: list[int], elastic: list[bool], width: int) -> None:
@@ -147,8 +182,8 @@ def _request(row: Row) -> str:
     return escape(" ".join(filter(None, (method, target)))) or NULL
 
 
-def _trust(row: Row) -> str:
-    """The weakest of what the row rests on."""
+def weakest_trust(row: Row) -> str:
+    """The weakest trust among the identities and the decision of an event; ``-`` without any."""
     known = [row[name] for name in _TRUSTS if row[name] is not None]
     return max(known, key=lambda trust: _WEAKNESS.get(trust, len(_WEAKNESS))) if known else NULL
 
@@ -171,5 +206,5 @@ _READABLE: Final = (
     _Shown("STATUS", ("http_response_status_code",), _plain("http_response_status_code")),
     _Shown("DECISION", ("decision",), _plain("decision")),
     _Shown("POLICY", ("policy_name",), _plain("policy_name"), is_elastic=True),
-    _Shown("TRUST", _TRUSTS, _trust),
+    _Shown("TRUST", _TRUSTS, weakest_trust),
 )

@@ -37,10 +37,12 @@ def test_the_commands_are_those_that_were_promised_and_each_has_its_module() -> 
         "up": "meshtrail.cli.up",
         "status": "meshtrail.cli.status",
         "search": "meshtrail.cli.search",
+        "trace": "meshtrail.cli.trace",
         "verify": "meshtrail.cli.verify",
         "prove": "meshtrail.cli.prove",
         "check": "meshtrail.cli.check",
         "keys": "meshtrail.cli.keys",
+        "catalogue": "meshtrail.cli.catalogue",
         "export": "meshtrail.cli.export",
     }
 

@@ -1,20 +1,25 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from meshtrail.cli import exit_codes
 from meshtrail.cli.main import main
-from meshtrail.model.event import COLUMNS
+from meshtrail.model.event import COLUMNS, EVENT_SCHEMA
 from meshtrail.note import format_vkey, generate_signer
+from meshtrail.search.fields import EITHER_END
 from tests.unit.search.small_log import ORIGIN, SmallLog, make_log
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TRACE = bytes(range(16))
 REQUEST = uuid.UUID("8c1a2b3c-0d0e-4f10-8111-121314151617")
@@ -122,6 +127,8 @@ def test_what_cannot_be_searched_is_an_input_error(
     [
         ["--sql", "SELECT 1", "method:GET"],
         ["--sql", "SELECT 1", "--columns", "path"],
+        ["--sql", "SELECT 1", "--follow"],
+        ["--sql", "SELECT 1", "--explain"],
         ["--format", "csv"],
         ["--format", "table"],
     ],
@@ -149,6 +156,84 @@ def test_a_table_says_what_the_answer_rests_on(
     assert "raise --limit" in err
     assert "received from 2025-11-21T00:00:00" in err
     assert "NOT pinned" not in err
+
+
+def test_csv_has_a_header_and_escapes_what_a_terminal_would_act_on(
+    log: SmallLog, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log.add_segment([{"url_path": '/a,"b"\x1b[2J', "request_id": REQUEST.bytes}])
+    columns = ["--columns", "index,path,request,status"]
+    assert main(["search", "index:>=2", "--format", "csv", *columns]) == exit_codes.OK
+    captured = capsys.readouterr()
+    assert captured.out.split("\r\n") == [
+        "log_index,url_path,request_id,http_response_status_code",
+        f'3,"/a,""b""\\x1b[2J",{REQUEST},',
+        f"2,/admin/y,{REQUEST},",
+        "",
+    ]
+    assert captured.err == ""
+
+
+@pytest.mark.parametrize("query", ["path:/admin/*", "path:nowhere"])
+@pytest.mark.usefixtures("log")
+def test_arrow_is_a_stream_of_the_columns_as_they_are(
+    query: str, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    assert main(["search", query, "--format", "arrow"]) == exit_codes.OK
+    table = pa.ipc.open_stream(capfdbinary.readouterr().out).read_all()
+    assert table.schema.names == EVENT_SCHEMA.names
+    assert table.column("log_index").to_pylist() == ([2, 0] if query == "path:/admin/*" else [])
+
+
+@pytest.mark.usefixtures("log")
+def test_explain_shows_the_plan_and_reads_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["search", "trace:" + "ab" * 16, "--explain"]) == exit_codes.OK
+    out = capsys.readouterr().out
+    assert "at most 3 entries in 2 of 2 segments" in out
+    assert "by Bloom filter" in out
+    assert '"trace_id" = ?' in out
+    assert main(["search", "path:/a/*", "--explain", "--json"]) == exit_codes.OK
+    assert json.loads(capsys.readouterr().out)["branches"][0]["values"] == ["/a/%"]
+
+
+@pytest.mark.parametrize("output", ["table", "json", "csv"])
+def test_following_shows_the_newest_in_their_order_and_then_each_new_one(
+    log: SmallLog,
+    output: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    sealed = iter(["/admin/new", "/else", "/admin/newer"])
+
+    def seal_one_more(_: float) -> None:
+        path = next(sealed, None)
+        if path is None:
+            raise KeyboardInterrupt
+        log.add_segment([{"url_path": path}])
+
+    monkeypatch.setattr("meshtrail.cli.search.time.sleep", seal_one_more)
+    status = main(["search", "-f", "path:/admin/*", "--limit", "1", "--format", output])
+    assert status == exit_codes.INTERRUPTED
+    out = capsys.readouterr().out
+    assert re.findall(r"/admin/\w+", out) == ["/admin/y", "/admin/new", "/admin/newer"]
+    assert out.count("INDEX") == (output == "table")
+
+
+def test_ctrl_c_ends_a_search_that_runs(log: SmallLog) -> None:
+    command = [sys.executable, "-m", "meshtrail", "search", "--data", str(log.layout.root)]
+    endless = "SELECT count(*) FROM range(10000000000) a, range(1000) b WHERE a.range % 7 = 3"
+    with subprocess.Popen([*command, "--sql", endless], stderr=subprocess.PIPE) as process:
+        # It is searching as soon as the thread of its engine uses the processor.
+        while cpu_seconds(process.pid) < 1.5:
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == exit_codes.INTERRUPTED
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @pytest.mark.usefixtures("log")
@@ -180,6 +265,7 @@ def test_the_fields_are_listed_with_short_and_long_names(
 ) -> None:
     assert main(["search", "--fields"]) == exit_codes.OK
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == len(COLUMNS)
+    assert len(lines) == len(COLUMNS) + len(EITHER_END)
     assert any(line.split()[:2] == ["path", "url_path"] for line in lines)
     assert any(line.split()[:2] == ["kind", "kind"] for line in lines)
+    assert any(line.split() == ["sa", "src.sa", "or", "dst.sa"] for line in lines)

@@ -7,7 +7,7 @@ import pytest
 from meshtrail.errors import DigestError, ManifestError, MissingFileError, SignatureError
 from meshtrail.note import generate_signer
 from meshtrail.search.catalogue import open_catalogue, read_received_range, segments_within
-from meshtrail.search.compile import Period
+from meshtrail.search.period import Period
 from meshtrail.units import UnixNanos
 from tests.unit.search.small_log import FIRST_NS, ORIGIN, STEP_NS, SmallLog, make_log
 

@@ -5,60 +5,83 @@ import uuid
 import pytest
 
 from meshtrail.errors import QueryError
-from meshtrail.search.compile import Period, Where, compile_query
-from meshtrail.search.query import parse_query
+from meshtrail.search.compile import REGEX_CHARACTERS_MAX, Compiler
+from meshtrail.search.parse import parse_query
+from meshtrail.search.where import Where
 from meshtrail.units import UnixNanos
 
 NOW = UnixNanos(1_763_712_000_000_000_000)
 REQUEST = "8c1a2b3c-0d0e-4f10-8111-121314151617"
 
 
-def compiled(text: str, period: Period | None = None) -> Where:
-    return compile_query(parse_query(text), period or Period(), now_ns=NOW)
-
-
-def test_an_empty_query_finds_everything() -> None:
-    assert compiled("") == Where("TRUE", ())
+def compiled(text: str) -> Where:
+    query = parse_query(text)
+    assert query.root is not None
+    return Compiler(query, NOW).compile(query.root)
 
 
 def test_values_are_bound_and_never_pasted() -> None:
     where = compiled("path:\"/x' OR 1=1 --\" AND method:GET'")
-    assert where == Where('"url_path" = ? AND "http_request_method" = ?', ("/x' OR 1=1 --", "GET'"))
-
-
-def test_a_period_is_half_open_on_the_arrival() -> None:
-    where = compiled("", Period(from_ns=UnixNanos(5), to_ns=UnixNanos(9)))
-    assert where == Where('"received_time" >= ? AND "received_time" < ?', (5, 9))
-
-
-@pytest.mark.parametrize(("start", "end"), [(9, 9), (9, 5)])
-def test_a_period_that_holds_no_moment_is_refused(start: int, end: int) -> None:
-    with pytest.raises(QueryError):
-        Period(from_ns=UnixNanos(start), to_ns=UnixNanos(end))
+    assert where == Where(
+        '("url_path" = ? AND "http_request_method" = ?)', ("/x' OR 1=1 --", "GET'")
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "where"),
     [
-        ("status:403", Where('"http_response_status_code" = ?', (403,))),
+        (
+            "status:403",
+            Where('"http_response_status_code" = ?', (403,), looked_up="http_response_status_code"),
+        ),
         ("status:>=400", Where('"http_response_status_code" >= ?', (400,))),
         ("duration:>250ms", Where('"duration" > ?', (250_000_000,))),
         ("received:<-1h", Where('"received_time" < ?', (NOW - 3_600_000_000_000,))),
         ("path:/a_%*", Where("\"url_path\" LIKE ? ESCAPE '\\'", ("/a\\_\\%%",))),
         ("path:?x", Where("\"url_path\" LIKE ? ESCAPE '\\'", ("_x",))),
         ("policy:*", Where('"policy_name" IS NOT NULL', ())),
-        ('path:""', Where('"url_path" = ?', ("",))),
-        ("trace:" + "ab" * 16, Where('"trace_id" = ?', (b"\xab" * 16,))),
-        ("trace:" + "AB" * 8, Where('"trace_id" = ?', (bytes(8) + b"\xab" * 8,))),
-        ("span:" + "01" * 8, Where('"span_id" = ?', (b"\x01" * 8,))),
-        ("request:" + REQUEST, Where('"request_id" = ?', (uuid.UUID(REQUEST).bytes,))),
-        ("request:abc", Where('"request_id_text" = ?', ("abc",))),
+        ('path:""', Where('"url_path" = ?', ("",), looked_up="url_path")),
+        ("trace:" + "ab" * 16, Where('"trace_id" = ?', (b"\xab" * 16,), looked_up="trace_id")),
+        (
+            "trace:" + "AB" * 8,
+            Where('"trace_id" = ?', (bytes(8) + b"\xab" * 8,), looked_up="trace_id"),
+        ),
+        ("span:" + "01" * 8, Where('"span_id" = ?', (b"\x01" * 8,), looked_up="span_id")),
+        (
+            "request:" + REQUEST,
+            Where('"request_id" = ?', (uuid.UUID(REQUEST).bytes,), looked_up="request_id"),
+        ),
+        ("request:abc", Where('"request_id_text" = ?', ("abc",), looked_up="request_id_text")),
         (
             "request:" + REQUEST.upper(),
             Where(
                 '("request_id_text" = ? OR "request_id" = ?)',
                 (REQUEST.upper(), uuid.UUID(REQUEST).bytes),
             ),
+        ),
+        (
+            "received:2025-11-21T08:00Z",
+            Where('("received_time" >= ? AND "received_time" < ?)', (NOW, NOW + 60_000_000_000)),
+        ),
+        (
+            "status:[400 TO 500}",
+            Where(
+                '("http_response_status_code" >= ? AND "http_response_status_code" < ?)',
+                (400, 500),
+            ),
+        ),
+        ("status:{400 TO *]", Where('"http_response_status_code" > ?', (400,))),
+        ("status:[* TO *]", Where('"http_response_status_code" IS NOT NULL', ())),
+        ('path:~"^/v[0-9]+"', Where('regexp_matches("url_path", ?)', ("^/v[0-9]+",))),
+        ("NOT path:/a", Where('("url_path" = ?) IS NOT TRUE', ("/a",))),
+        ("path:(/a, /b)", Where('"url_path" IN (?, ?)', ("/a", "/b"), looked_up="url_path")),
+        (
+            "path:(/a, /b, /c*)",
+            Where('("url_path" IN (?, ?) OR "url_path" LIKE ? ESCAPE \'\\\')', ("/a", "/b", "/c%")),
+        ),
+        (
+            "ip:10.0.0.1",
+            Where('("src_ip" = ? OR "dst_ip" = ?)', ("10.0.0.1", "10.0.0.1")),
         ),
         (
             "request:*",
@@ -89,7 +112,17 @@ def test_each_kind_of_field_becomes_the_condition_that_its_column_needs(
         ("request:8c1a*", "whole value"),
         ("received:>=soon", "no moment"),
         ("duration:>1x", "no duration"),
-        ("status:>=*", "whole value"),
+        ("status:>=*", "whole number"),
+        ('status:~"4.."', "no text"),
+        ("path:[a TO b]", "is no number"),
+        ('path:~"("', "missing )"),
+        ('path:~"(?=x)"', "invalid perl operator"),
+        (f'path:~"{"x" * (REGEX_CHARACTERS_MAX + 1)}"', "at most"),
+        ("src.ip:10.0.0.1/33", "is no network"),
+        ("src.ip:10.0.0.1/8", "host bits"),
+        ("src.ip:2001:db8::/32", "use a wildcard"),
+        ("src.spiffe:ns/a/sa/b", "*/sa/b"),
+        ("spiffe://td/ns/a", "begins with spiffe://"),
     ],
 )
 def test_a_value_that_its_field_cannot_have_is_refused_where_it_stands(

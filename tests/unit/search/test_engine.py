@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
 import pyarrow as pa
@@ -10,10 +10,10 @@ import pytest
 
 from meshtrail.errors import BudgetError, DigestError, MissingFileError, QueryError
 from meshtrail.model.event import EVENT_SCHEMA
-from meshtrail.search.compile import Period
 from meshtrail.search.confine import deny_writes
 from meshtrail.search.engine import Engine
-from meshtrail.search.limits import SearchLimits
+from meshtrail.search.limits import Deadline, SearchLimits
+from meshtrail.search.period import Period
 from meshtrail.units import UnixNanos
 from tests.unit.search.small_log import FIRST_NS, STEP_NS, SmallLog, make_log
 
@@ -32,27 +32,43 @@ def log(tmp_path: Path) -> SmallLog:
     return log
 
 
+class Reader:
+    """An engine and the segments that its view holds."""
+
+    def __init__(self, log: SmallLog, period: Period | None = None, **limits: Any) -> None:
+        self.limits = SearchLimits(**limits)
+        self.engine = Engine(log.layout.segments, self.limits)
+        self.segments = log.catalogue().segments
+        self.period = period or Period()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.engine.close()
+
+    def run(self, sql: str) -> Iterator[pa.RecordBatch]:
+        deadline = Deadline(self.limits.seconds_max)
+        return self.engine.run_sql(sql, self.segments, self.period, deadline=deadline)
+
+
 @pytest.fixture
-def engine(log: SmallLog) -> Iterator[Engine]:
-    with open_engine(log) as engine:
-        yield engine
+def reader(log: SmallLog) -> Iterator[Reader]:
+    with Reader(log) as reader:
+        yield reader
 
 
-def open_engine(log: SmallLog, period: Period | None = None, **limits: Any) -> Engine:
-    return Engine(log.catalogue().segments, period or Period(), SearchLimits(**limits))
+def rows(reader: Reader, sql: str) -> list[dict[str, Any]]:
+    return [row for batch in reader.run(sql) for row in batch.to_pylist()]
 
 
-def rows(engine: Engine, sql: str) -> list[dict[str, Any]]:
-    return [row for batch in engine.run_sql(sql) for row in batch.to_pylist()]
-
-
-def test_the_view_has_the_columns_of_the_event_schema_and_no_entry(engine: Engine) -> None:
-    (batch, *_) = engine.run_sql("SELECT * FROM events")
+def test_the_view_has_the_columns_of_the_event_schema_and_no_entry(reader: Reader) -> None:
+    (batch, *_) = reader.run("SELECT * FROM events")
     assert batch.schema.names == EVENT_SCHEMA.names
 
 
-def test_sql_reads_all_segments(engine: Engine) -> None:
-    assert rows(engine, "SELECT url_path FROM events ORDER BY log_index DESC") == [
+def test_sql_reads_all_segments(reader: Reader) -> None:
+    assert rows(reader, "SELECT url_path FROM events ORDER BY log_index DESC") == [
         {"url_path": "/c"},
         {"url_path": "/b"},
         {"url_path": "/a"},
@@ -60,23 +76,23 @@ def test_sql_reads_all_segments(engine: Engine) -> None:
 
 
 def test_the_view_of_an_empty_log_has_the_same_columns_and_types(
-    tmp_path: Path, engine: Engine
+    tmp_path: Path, reader: Reader
 ) -> None:
-    with open_engine(make_log(tmp_path / "empty")) as empty:
-        (schema,) = {batch.schema for batch in empty.run_sql("SELECT * FROM events")}
-        (full, *_) = engine.run_sql("SELECT * FROM events")
+    with Reader(make_log(tmp_path / "empty")) as empty:
+        (schema,) = {batch.schema for batch in empty.run("SELECT * FROM events")}
+        (full, *_) = reader.run("SELECT * FROM events")
         assert schema.equals(full.schema)
         assert rows(empty, "SELECT count(*) AS n FROM events") == [{"n": 0}]
 
 
 def test_a_period_bounds_the_view(log: SmallLog) -> None:
     period = Period(from_ns=UnixNanos(FIRST_NS + STEP_NS), to_ns=UnixNanos(FIRST_NS + 2 * STEP_NS))
-    with open_engine(log, period) as engine:
-        assert rows(engine, "SELECT url_path FROM events") == [{"url_path": "/b"}]
+    with Reader(log, period) as reader:
+        assert rows(reader, "SELECT url_path FROM events") == [{"url_path": "/b"}]
 
 
-def test_a_result_without_rows_still_tells_its_columns(engine: Engine) -> None:
-    (batch,) = engine.run_sql("SELECT 1 AS a WHERE FALSE")
+def test_a_result_without_rows_still_tells_its_columns(reader: Reader) -> None:
+    (batch,) = reader.run("SELECT 1 AS a WHERE FALSE")
     assert batch.schema.names == ["a"]
     assert batch.num_rows == 0
 
@@ -92,47 +108,47 @@ def test_a_result_without_rows_still_tells_its_columns(engine: Engine) -> None:
     ],
 )
 def test_sql_that_fails_is_an_input_error_with_the_engines_words(
-    engine: Engine, sql: str, said: str
+    reader: Reader, sql: str, said: str
 ) -> None:
     with pytest.raises(QueryError, match=said):
-        rows(engine, sql)
+        rows(reader, sql)
 
 
 def test_a_search_over_its_time_ends_with_a_budget_error(log: SmallLog) -> None:
-    with open_engine(log, seconds_max=0.2) as engine, pytest.raises(BudgetError, match="--timeout"):
-        rows(engine, SLOW)
+    with Reader(log, seconds_max=0.2) as reader, pytest.raises(BudgetError, match="--timeout"):
+        rows(reader, SLOW)
 
 
 def test_a_search_over_its_memory_ends_with_a_budget_error(log: SmallLog) -> None:
     with (
-        open_engine(log, memory_bytes_max=64 << 20) as engine,
+        Reader(log, memory_bytes_max=64 << 20) as reader,
         pytest.raises(BudgetError, match="--memory"),
     ):
-        rows(engine, "SELECT a, count(*) FROM range(10000000) t(a) GROUP BY a ORDER BY 2")
+        rows(reader, "SELECT a, count(*) FROM range(10000000) t(a) GROUP BY a ORDER BY 2")
 
 
-def test_closing_ends_a_query_that_still_runs(engine: Engine) -> None:
+def test_closing_ends_a_query_that_still_runs(reader: Reader) -> None:
     # What Ctrl-C leaves behind: nobody waits for the result any more, and the query runs on.
-    running = engine._pool.submit(lambda: engine._connection.execute(SLOW))
-    engine._running = running
-    engine.close()
+    running = reader.engine._pool.submit(lambda: reader.engine._connection.execute(SLOW))
+    reader.engine._running = running
+    reader.engine.close()
     assert isinstance(running.exception(), duckdb.InterruptException)
 
 
 def test_a_segment_that_is_gone_is_named(log: SmallLog) -> None:
     catalogue = log.catalogue()
-    with open_engine(log) as engine:
+    with Reader(log) as reader:
         catalogue.segments[1].path.unlink()
         with pytest.raises(MissingFileError, match="000000000002-000000000003"):
-            rows(engine, "SELECT count(url_path) FROM events")
+            rows(reader, "SELECT count(url_path) FROM events")
 
 
 def test_a_segment_that_does_not_read_back_is_a_digest_error(log: SmallLog) -> None:
     path = log.catalogue().segments[1].path
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
-    with open_engine(log) as engine, pytest.raises(DigestError):
-        rows(engine, "SELECT count(url_path) FROM events")
+    with Reader(log) as reader, pytest.raises(DigestError):
+        rows(reader, "SELECT count(url_path) FROM events")
 
 
 @pytest.mark.parametrize(
@@ -158,21 +174,23 @@ def test_a_segment_that_does_not_read_back_is_a_digest_error(log: SmallLog) -> N
         "CREATE PERSISTENT SECRET s (TYPE s3)",
     ],
 )
-def test_the_connection_itself_reaches_nothing_but_the_segments(
-    engine: Engine, tmp_path: Path, statement: str
+def test_the_connection_itself_reaches_nothing_but_the_folder_of_segments(
+    reader: Reader, tmp_path: Path, statement: str
 ) -> None:
     # Behind the check of the statement: what would happen if it let something through.
     other = make_log(tmp_path / "other").add_segment([{}])
     before = sorted(os.walk(tmp_path))
     with pytest.raises(duckdb.Error):
-        engine._connection.execute(statement.format(other=other, out=tmp_path / "out")).fetchall()
+        reader.engine._connection.execute(
+            statement.format(other=other, out=tmp_path / "out")
+        ).fetchall()
     assert sorted(os.walk(tmp_path)) == before
 
 
-def test_sql_cannot_read_the_variables_of_the_program(engine: Engine) -> None:
+def test_sql_cannot_read_the_variables_of_the_program(reader: Reader) -> None:
     hidden = pa.table({"secret": [1]})
     with pytest.raises(duckdb.Error):
-        engine._connection.execute("SELECT * FROM hidden").fetchall()
+        reader.engine._connection.execute("SELECT * FROM hidden").fetchall()
     assert hidden.num_rows == 1
 
 
@@ -182,13 +200,15 @@ def test_the_engines_threads_cannot_write_and_ours_still_can(log: SmallLog, tmp_
     with ThreadPoolExecutor(1) as throwaway:
         if not throwaway.submit(deny_writes).result():
             pytest.skip("this system has no Landlock")
-    with open_engine(log) as engine:
-        # The one file that DuckDB may open, written in place: only the OS stands in the way.
+    with Reader(log) as reader:
+        # A file that DuckDB may open, written in place: only the OS stands in the way.
         overwrite = (
             f"COPY (SELECT 1 AS a) TO '{escaped(path)}' (FORMAT parquet, USE_TMP_FILE false)"
         )
         with pytest.raises(duckdb.IOException):
-            engine._pool.submit(lambda: engine._connection.execute(overwrite).fetchall()).result()
+            reader.engine._pool.submit(
+                lambda: reader.engine._connection.execute(overwrite).fetchall()
+            ).result()
     assert path.read_bytes() == before
     (tmp_path / "ours").write_text("still written")
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshtrail.errors import QueryError
-from meshtrail.search.moments import format_moment, parse_duration, parse_moment
+from meshtrail.search.moments import format_moment, parse_duration, parse_moment, parse_span
 from meshtrail.units import INT64_MAX, UnixNanos
 
 NOW = UnixNanos(1_763_712_000_000_000_000)
@@ -73,3 +73,22 @@ def test_a_duration_is_read_with_its_unit(text: str, nanos: int) -> None:
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(QueryError):
         parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "nanos"),
+    [
+        ("2025-11-21", 86_400 * 10**9),
+        ("2025-11-21T08:00Z", 60 * 10**9),
+        ("2025-11-21T08:00:00Z", 10**9),
+        ("2025-11-21T08:00:00.5Z", 10**8),
+        ("2025-11-21T08:00:00.000000001Z", 1),
+        ("1763712000000000000", 1),
+        ("now", 1),
+        ("-1h", 1),
+    ],
+)
+def test_a_moment_names_the_span_that_it_is_written_with(text: str, nanos: int) -> None:
+    start, end = parse_span(text, now_ns=NOW)
+    assert start == parse_moment(text, now_ns=NOW)
+    assert end - start == nanos

@@ -2,15 +2,33 @@ from __future__ import annotations
 
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
-from meshtrail.search.table import escape, event_columns, format_columns, format_events
+from meshtrail.model.event import EVENT_SCHEMA
+from meshtrail.search.table import TableLines, escape, event_columns
 
 MOMENT = 1_763_712_000_123_456_789
 
 
 def event(**known: Any) -> dict[str, Any]:
     return {**dict.fromkeys(event_columns()), "received_time": MOMENT, "kind": "request", **known}
+
+
+def format_events(rows: list[dict[str, Any]], *, width: int | None) -> list[str]:
+    """The readable table."""
+    schema = pa.schema([EVENT_SCHEMA.field(name) for name in event_columns()])
+    table = TableLines(is_events=True, width=width)
+    table.add(pa.RecordBatch.from_pylist(rows, schema=schema))
+    return table.take()
+
+
+def format_columns(names: list[str], rows: list[dict[str, Any]]) -> list[str]:
+    """A table of exactly these columns."""
+    table = TableLines(is_events=False, width=None)
+    columns = [pa.array([row.get(name) for row in rows]) for name in names]
+    table.add(pa.RecordBatch.from_arrays(columns, names=names))
+    return table.take()
 
 
 REQUEST = event(
@@ -68,13 +86,13 @@ def test_what_a_terminal_would_act_on_is_shown_as_an_escape() -> None:
     assert escape("/\x1b[2J\u202e\n") == r"/\x1b[2J\u202e\n"
     _, line = format_events([{**REQUEST, "url_path": "/\x1b]0;x\x07"}], width=None)
     assert line.isprintable()
-    titles = format_columns(["a"], [{"a": "\x1b"}], width=None)
+    titles = format_columns(["a"], [{"a": "\x1b"}])
     assert titles == ["a", r"\x1b"]
 
 
 def test_chosen_columns_are_shown_as_they_are_named() -> None:
     rows: list[dict[str, Any]] = [{"request_id": b"\x01" * 16, "n": 3, "t": ""}, {"n": None}]
-    assert format_columns(["n", "t", "request_id"], rows, width=None) == [
+    assert format_columns(["n", "t", "request_id"], rows) == [
         "n  t   request_id",
         '3  ""  01010101-0101-0101-0101-010101010101',
         "-  -   -",
@@ -82,9 +100,19 @@ def test_chosen_columns_are_shown_as_they_are_named() -> None:
 
 
 def test_wide_characters_take_two_columns() -> None:
-    lines = format_columns(["a", "b"], [{"a": "日本", "b": 1}, {"a": "ab", "b": 2}], width=None)
+    lines = format_columns(["a", "b"], [{"a": "日本", "b": 1}, {"a": "ab", "b": 2}])
     assert lines == ["a     b", "日本  1", "ab    2"]
 
 
 def test_a_table_without_rows_is_its_titles() -> None:
-    assert format_columns(["a", "b"], [], width=80) == ["a  b"]
+    assert format_columns(["a", "b"], []) == ["a  b"]
+
+
+def test_a_table_that_goes_on_has_one_header_and_columns_that_only_grow() -> None:
+    table = TableLines(is_events=False, width=None)
+    printed = []
+    for path in ("/a", "/longer", "/b"):
+        table.add(pa.RecordBatch.from_pylist([{"path": path, "n": 1}]))
+        printed += table.take()
+    assert printed == ["path  n", "/a    1", "/longer  1", "/b       1"]
+    assert table.take() == []

@@ -4,21 +4,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from meshtrail.errors import QueryError
-from meshtrail.search import newest
-from meshtrail.search.compile import Period, compile_query
+from meshtrail.search import plan
 from meshtrail.search.engine import Engine
 from meshtrail.search.limits import SearchLimits
-from meshtrail.search.newest import find_newest
-from meshtrail.search.query import parse_query
+from meshtrail.search.plan import SearchRequest
+from meshtrail.search.searcher import Searcher
 from meshtrail.units import UnixNanos
-from tests.unit.search.small_log import SmallLog, make_log
+from tests.unit.search.small_log import ORIGIN, SmallLog, make_log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     import pyarrow as pa
+
+    from meshtrail.search.limits import Deadline
 
 SEGMENTS = 6
 ROWS = 5
@@ -48,25 +48,25 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int, int]]:
     run = Engine.run
 
     def run_and_note(
-        self: Engine, sql: str, values: Sequence[Any] = ()
+        self: Engine, sql: str, values: Sequence[Any] = (), *, deadline: Deadline
     ) -> Iterator[pa.RecordBatch]:
         noted.append((len(values[0]), values[1], values[2]))
-        return run(self, sql, values)
+        return run(self, sql, values, deadline=deadline)
 
     monkeypatch.setattr(Engine, "run", run_and_note)
     return noted
 
 
 def find(log: SmallLog, text: str, limit: int = 100) -> list[int]:
-    catalogue = log.catalogue()
-    where = compile_query(parse_query(text), Period(), now_ns=UnixNanos(0))
-    with Engine(catalogue.segments, Period(), SearchLimits()) as engine:
-        batches = find_newest(engine, catalogue.segments, where, columns=["log_index"], limit=limit)
+    request = SearchRequest(query=text, columns=("log_index",), limit=limit)
+    limits = SearchLimits()
+    with Searcher(log.layout, log.signer.verifier, origin=ORIGIN, limits=limits) as searcher:
+        batches = searcher.find(searcher.plan(request, now_ns=UnixNanos(0)))
         return [row["log_index"] for batch in batches for row in batch.to_pylist()]
 
 
 def test_all_matches_come_newest_first(log: SmallLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(newest, "FIRST_ENTRIES", 1)
+    monkeypatch.setattr(plan, "FIRST_ENTRIES", 1)
     assert find(log, "") == list(reversed(range(SEGMENTS * ROWS)))
     assert find(log, "status:403") == [24, 18, 12, 6, 0]
     assert find(log, "trace:" + "0302" * 8) == [17]
@@ -78,14 +78,14 @@ def test_all_matches_come_newest_first(log: SmallLog, monkeypatch: pytest.Monkey
 def test_a_limit_gives_exactly_the_newest_of_them(
     log: SmallLog, monkeypatch: pytest.MonkeyPatch, limit: int
 ) -> None:
-    monkeypatch.setattr(newest, "FIRST_ENTRIES", 1)
+    monkeypatch.setattr(plan, "FIRST_ENTRIES", 1)
     assert find(log, "", limit) == list(reversed(range(SEGMENTS * ROWS)))[:limit]
 
 
 def test_reading_stops_when_the_limit_is_met(
     log: SmallLog, monkeypatch: pytest.MonkeyPatch, steps: list[tuple[int, int, int]]
 ) -> None:
-    monkeypatch.setattr(newest, "FIRST_ENTRIES", 4)
+    monkeypatch.setattr(plan, "FIRST_ENTRIES", 4)
     assert find(log, "status:403", limit=1) == [24]
     assert steps == [(1, 26, 30), (4, 10, 26)]
 
@@ -93,7 +93,7 @@ def test_reading_stops_when_the_limit_is_met(
 def test_each_step_looks_at_four_times_as_many_entries_wherever_segments_end(
     log: SmallLog, monkeypatch: pytest.MonkeyPatch, steps: list[tuple[int, int, int]]
 ) -> None:
-    monkeypatch.setattr(newest, "FIRST_ENTRIES", 1)
+    monkeypatch.setattr(plan, "FIRST_ENTRIES", 1)
     assert find(log, "path:nowhere") == []
     assert steps == [(1, 29, 30), (1, 25, 29), (4, 9, 25), (2, 0, 9)]
 
@@ -103,11 +103,20 @@ def test_an_empty_log_takes_no_step(tmp_path: Path, steps: list[tuple[int, int, 
     assert steps == []
 
 
-def test_an_unknown_column_or_a_limit_below_one_is_refused(log: SmallLog) -> None:
-    catalogue = log.catalogue()
-    where = compile_query(parse_query(""), Period(), now_ns=UnixNanos(0))
-    with Engine(catalogue.segments, Period(), SearchLimits()) as engine:
-        with pytest.raises(QueryError, match="limit"):
-            list(find_newest(engine, catalogue.segments, where, columns=["log"], limit=0))
-        with pytest.raises(QueryError, match="entry"):
-            list(find_newest(engine, catalogue.segments, where, columns=["entry"], limit=1))
+def test_an_id_is_looked_up_in_everything_at_once(
+    log: SmallLog, monkeypatch: pytest.MonkeyPatch, steps: list[tuple[int, int, int]]
+) -> None:
+    monkeypatch.setattr(plan, "FIRST_ENTRIES", 1)
+    assert find(log, "trace:" + "0302" * 8) == [17]
+    assert steps == [(6, 0, 30)]
+
+
+def test_what_a_query_says_of_arrival_and_index_leaves_segments_out(
+    log: SmallLog, steps: list[tuple[int, int, int]]
+) -> None:
+    # Entries arrived a second apart, from 08:00:00 on.
+    assert find(log, "received:[2025-11-21T08:00:07Z TO 2025-11-21T08:00:08Z] status:200") == [8, 7]
+    assert find(log, "index:[12 TO 13]") == [13, 12]
+    assert find(log, "index:3 OR status:500") == [3]
+    assert find(log, "index:<0") == []
+    assert steps == [(1, 5, 10), (1, 12, 14), (6, 0, 30)]
