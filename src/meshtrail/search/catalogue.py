@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from meshtrail.errors import DigestError, ManifestError, MissingFileError
 from meshtrail.note import Checkpoint, open_checkpoint
 from meshtrail.store.checkpoint_files import read_published
-from meshtrail.store.manifest_files import read_newest
+from meshtrail.store.manifest_follower import ManifestFollower
 from meshtrail.units import TreeSize, UnixNanos
 
 if TYPE_CHECKING:
@@ -61,13 +61,16 @@ class Catalogue:
     segments: tuple[PinnedSegment, ...]
 
 
-def open_catalogue(layout: Layout, verifier: Verifier, *, origin: str) -> Catalogue:
+def open_catalogue(
+    layout: Layout, verifier: Verifier, *, origin: str, manifests: ManifestFollower | None = None
+) -> Catalogue:
     """Pin what is searchable now.
 
     Args:
         layout: of the data directory.
         origin: of its log.
         verifier: the log's key; whether it is trusted or only claimed is the caller's to say.
+        manifests: of the same log, for who looks often: what it has read is not read again.
 
     Raises:
         SignatureError, ManifestError, NoteSyntaxError, ManifestSyntaxError: what the directory says
@@ -76,7 +79,8 @@ def open_catalogue(layout: Layout, verifier: Verifier, *, origin: str) -> Catalo
     """
     # The checkpoint is read after the manifest: it only grows, so it covers the manifest but for
     # the moment between the two writes of a commit, and then the files tell what it covers.
-    pinned = read_newest(layout, verifier, origin=origin)
+    manifests = manifests or ManifestFollower(layout, verifier, origin=origin)
+    pinned = manifests.read()
     note = read_published(layout)
     if pinned is None or note is None:
         return Catalogue(origin=origin, checkpoint=None, tree_size=TreeSize(0), segments=())

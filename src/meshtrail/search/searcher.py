@@ -10,6 +10,7 @@ from meshtrail.search.engine import Engine
 from meshtrail.search.find import find_newest
 from meshtrail.search.limits import Deadline
 from meshtrail.search.plan import plan_search
+from meshtrail.store.manifest_follower import ManifestFollower
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,6 +62,7 @@ class Searcher:
         self._verifier = verifier
         self._origin = origin
         self._limits = limits
+        self._manifests = ManifestFollower(layout, verifier, origin=origin)
         self.engine = Engine(layout.segments, limits)
 
     def __enter__(self) -> Self:
@@ -89,7 +91,9 @@ class Searcher:
             SignatureError, ManifestError, NoteSyntaxError: what the directory says of itself does
                 not hold.
         """
-        return open_catalogue(self._layout, self._verifier, origin=self._origin)
+        return open_catalogue(
+            self._layout, self._verifier, origin=self._origin, manifests=self._manifests
+        )
 
     def plan(self, request: SearchRequest, *, now_ns: UnixNanos) -> Plan:
         """Plan a search of what is published now.
