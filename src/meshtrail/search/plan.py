@@ -13,6 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+import pyarrow as pa
+
 from meshtrail.errors import QueryError
 from meshtrail.model.event import BLOOM_COLUMNS, BY_NAME, EVENT_SCHEMA
 from meshtrail.search.bounds import Bounds, bounds_of
@@ -27,7 +29,7 @@ from meshtrail.search.where import Where, all_of, any_of, negated
 from meshtrail.units import INT64_MAX, UnixNanos
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from meshtrail.search.catalogue import Catalogue, PinnedSegment
 
@@ -92,25 +94,53 @@ class Plan:
     steps: tuple[Step, ...]
     is_lookup: bool
 
-    def sql(self, step: Step, *, limit: int | None, is_newest_first: bool = True) -> Where:
-        """The statement of one step, and its values."""
-        selected = ", ".join(f'"{name}"' for name in self.columns)
+    @property
+    def schema(self) -> pa.Schema:
+        """Of what is found: as in the event schema, but ids are binary of any length."""
+        fields = (EVENT_SCHEMA.field(name).remove_metadata() for name in self.columns)
+        return pa.schema(
+            pa.field(field.name, pa.binary() if _is_id(field.type) else field.type)
+            for field in fields
+        )
+
+    def statement(
+        self,
+        step: Step,
+        columns: Sequence[str],
+        *,
+        limit: int | None,
+        is_newest_first: bool = True,
+    ) -> Where:
+        """The statement that finds what matches in a step, and its values."""
         paths = [str(segment.path) for segment in step.segments]
         # A merged segment may be far larger than the step. The bounds make the engine skip its
         # other row groups, which it would otherwise decode to sort them.
+        bounds = _bounds(step)
+        wheres = [all_of([bounds, branch]) for branch in self.branches]
+        inner = _selected(dict.fromkeys([*columns, "log_index"]))
         found = " UNION ALL ".join(
-            f'SELECT {selected}, "log_index" AS "at" FROM read_parquet(?) '  # noqa: S608 - names of our own
-            f'WHERE "log_index" >= ? AND "log_index" < ? AND {branch.sql}'
-            for branch in self.branches
+            f"SELECT {inner} FROM read_parquet(?) WHERE {where.sql}"  # noqa: S608 - names of our own
+            for where in wheres
         )
-        values = tuple(
-            value
-            for branch in self.branches
-            for value in (paths, step.start, step.end, *branch.values)
-        )
+        values = tuple(value for where in wheres for value in (paths, *where.values))
         order = "DESC" if is_newest_first else "ASC"
-        sql = f'SELECT {selected} FROM ({found}) ORDER BY "at" {order}'  # noqa: S608 - names of our own
+        sql = f'SELECT {_selected(columns)} FROM ({found}) ORDER BY "log_index" {order}'  # noqa: S608 - names of our own
         return Where(sql, values) if limit is None else Where(f"{sql} LIMIT ?", (*values, limit))
+
+    def rows_statement(self, step: Step, indexes: Sequence[int]) -> Where:
+        """The statement that reads entries by their index, newest first, and its values."""
+        paths = [
+            str(segment.path)
+            for segment in step.segments
+            if any(segment.named.start <= index < segment.named.end for index in indexes)
+        ]
+        # Numbers, not values: only a list that the planner sees leaves row groups out.
+        listed = ", ".join(map(str, indexes))
+        return Where(
+            f"SELECT {_selected(self.columns)} FROM read_parquet(?) "  # noqa: S608 - names and numbers of our own
+            f'WHERE "log_index" IN ({listed}) ORDER BY "log_index" DESC',
+            (paths,),
+        )
 
     def explain(self) -> dict[str, Any]:
         """The plan as plain facts."""
@@ -167,6 +197,27 @@ def plan_search(
         branches=branches,
         steps=tuple(_steps(_segments(catalogue, entries, received), entries, is_one=is_lookup)),
         is_lookup=is_lookup,
+    )
+
+
+def _selected(columns: Iterable[str]) -> str:
+    return ", ".join(f'"{name}"' for name in columns)
+
+
+def _is_id(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_fixed_size_binary(kind))
+
+
+def _bounds(step: Step) -> Where:
+    """That an entry lies in a step; nothing where all entries of its segments do."""
+    first, last = step.segments[0].named, step.segments[-1].named
+    return all_of(
+        Where(f'"log_index" {comparison} ?', (index,))
+        for index, comparison, is_needed in (
+            (step.start, ">=", step.start > first.start),
+            (step.end, "<", step.end < last.end),
+        )
+        if is_needed
     )
 
 

@@ -2,24 +2,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pytest
 
+from meshtrail.model.event import EVENT_SCHEMA
+from meshtrail.search import find as finding
 from meshtrail.search import plan
-from meshtrail.search.engine import Engine
 from meshtrail.search.limits import SearchLimits
-from meshtrail.search.plan import SearchRequest
+from meshtrail.search.plan import Plan, SearchRequest, Step
 from meshtrail.search.searcher import Searcher
 from meshtrail.units import UnixNanos
 from tests.unit.search.small_log import ORIGIN, SmallLog, make_log
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    import pyarrow as pa
+    from meshtrail.search.where import Where
 
-    from meshtrail.search.limits import Deadline
-
+EVENT_ROWS = pa.schema(
+    pa.field(one.name, pa.binary() if pa.types.is_fixed_size_binary(one.type) else one.type)
+    for one in EVENT_SCHEMA
+)
 SEGMENTS = 6
 ROWS = 5
 
@@ -45,15 +48,13 @@ def log(tmp_path: Path) -> SmallLog:
 def steps(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int, int]]:
     """What each step read: number of files, first entry, entry after the last."""
     noted: list[tuple[int, int, int]] = []
-    run = Engine.run
+    statement = Plan.statement
 
-    def run_and_note(
-        self: Engine, sql: str, values: Sequence[Any] = (), *, deadline: Deadline
-    ) -> Iterator[pa.RecordBatch]:
-        noted.append((len(values[0]), values[1], values[2]))
-        return run(self, sql, values, deadline=deadline)
+    def note_step(self: Plan, step: Step, *arguments: Any, **options: Any) -> Where:
+        noted.append((len(step.segments), step.start, step.end))
+        return statement(self, step, *arguments, **options)
 
-    monkeypatch.setattr(Engine, "run", run_and_note)
+    monkeypatch.setattr(Plan, "statement", note_step)
     return noted
 
 
@@ -120,3 +121,34 @@ def test_what_a_query_says_of_arrival_and_index_leaves_segments_out(
     assert find(log, "index:3 OR status:500") == [3]
     assert find(log, "index:<0") == []
     assert steps == [(1, 5, 10), (1, 12, 14), (6, 0, 30)]
+
+
+@pytest.mark.parametrize("rows_max", [0, 3, 1_000])
+def test_rows_are_the_same_whether_they_are_found_by_their_index_first(
+    log: SmallLog, monkeypatch: pytest.MonkeyPatch, rows_max: int
+) -> None:
+    monkeypatch.setattr(plan, "FIRST_ENTRIES", 4)
+    monkeypatch.setattr(finding, "TWO_LOOKS_ROWS_MAX", rows_max)
+    request = SearchRequest(query="status:403 OR path:/4/*", limit=7)
+    with Searcher(
+        log.layout, log.signer.verifier, origin=ORIGIN, limits=SearchLimits()
+    ) as searcher:
+        batches = list(searcher.find(searcher.plan(request, now_ns=UnixNanos(0))))
+    assert {batch.schema for batch in batches} == {EVENT_ROWS}
+    rows = [row for batch in batches for row in batch.to_pylist()]
+    assert [row["log_index"] for row in rows] == [24, 23, 22, 21, 20, 18, 12]
+    assert rows[0]["url_path"] == "/4/4"
+    assert rows[-1]["trace_id"] == bytes([2, 2]) * 8
+
+
+@pytest.mark.parametrize("query", [f"trace:{'ff' * 16} OR request:x", "path:nowhere", "index:<0"])
+def test_columns_are_told_even_where_nothing_is_found_and_without_the_index(
+    log: SmallLog, query: str
+) -> None:
+    request = SearchRequest(query=query, columns=("url_path", "trace_id"))
+    with Searcher(
+        log.layout, log.signer.verifier, origin=ORIGIN, limits=SearchLimits()
+    ) as searcher:
+        first, *rest = searcher.find(searcher.plan(request, now_ns=UnixNanos(0)))
+    assert first.schema.names == ["url_path", "trace_id"]
+    assert not sum(batch.num_rows for batch in rest)
