@@ -22,6 +22,7 @@ Row = dict[str, Any]
 
 COLUMNS: Final = (
     "log_index", "kind", "side", "time", "end_time", "received_time", "duration", "reporter_id",
+    "reporter_spiffe_id",
     "src_spiffe_id", "src_spiffe_id_trust", "src_ip", "src_port",
     "dst_spiffe_id", "dst_spiffe_id_trust", "dst_ip", "dst_port",
     "http_request_method", "url_path", "http_response_status_code",
@@ -76,8 +77,12 @@ class Call:
 
     @property
     def callee(self) -> str | None:
-        """Who was called: a SPIFFE ID, else an address."""
-        known = self.first("dst_spiffe_id") or self.first("dst_ip")
+        """Who was called: a SPIFFE ID, else an address.
+
+        Where the connection had no TLS, it is whose proxy took it.
+        """
+        proxy = self.destination["reporter_spiffe_id"] if self.destination is not None else None
+        known = self.first("dst_spiffe_id") or proxy or self.first("dst_ip")
         return str(known) if known else None
 
     @property

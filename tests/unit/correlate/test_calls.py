@@ -84,6 +84,15 @@ def test_a_chain_of_calls_is_a_tree_in_whatever_order_records_arrive(mesh: Mesh)
         assert drawn(build_calls(order)) == "9.9.9.9>webD(web>cartSD(cart>paySD))"
 
 
+def test_a_call_without_tls_was_taken_by_whoever_owns_the_proxy(mesh: Mesh) -> None:
+    plain = {"dst_spiffe_id": None, "dst_ip": "10.0.0.1", "reporter_spiffe_id": "web"}
+    records = [
+        mesh.destination("evil", "web", 0, 100, **plain),
+        *mesh.both("web", "cart", 10, 40),
+    ]
+    assert drawn(build_calls(records)) == "evil>webD(web>cartSD)"
+
+
 def test_two_calls_one_after_the_other_stand_side_by_side(mesh: Mesh) -> None:
     records = [
         *mesh.both("evil", "web", 0, 100),
