@@ -100,11 +100,15 @@ def map_tcp(batch: pa.RecordBatch, reporters: Reporters) -> EventColumns:
     """Event columns of decoded TCP records."""
     out = EventColumns(batch.num_rows)
     _map_common(batch, out, reporters)
-    failed = pc.is_valid(out.columns["envoy_downstream_transport_failure"])
-    out.columns["kind"] = pc.if_else(failed, Kind.HANDSHAKE.value, Kind.CONNECTION.value)
     connection = "connection_properties"
-    out.columns["bytes_received"] = integer(batch, connection, "received_bytes", to=_I64)
-    out.columns["bytes_sent"] = integer(batch, connection, "sent_bytes", to=_I64)
+    received = integer(batch, connection, "received_bytes", to=_I64)
+    sent = integer(batch, connection, "sent_bytes", to=_I64)
+    out.columns["bytes_received"], out.columns["bytes_sent"] = received, sent
+    # Envoy gives a reason for plaintext behind a TLS inspector and for a pipe that broke after a
+    # good handshake, too. Only where nothing could be said has the handshake itself failed.
+    is_silent = pc.and_(*(pc.equal(pc.fill_null(one, 0), 0) for one in (received, sent)))
+    failed = pc.and_(is_silent, pc.is_valid(out.columns["envoy_downstream_transport_failure"]))
+    out.columns["kind"] = pc.if_else(failed, Kind.HANDSHAKE.value, Kind.CONNECTION.value)
     return out
 
 

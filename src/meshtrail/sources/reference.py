@@ -167,13 +167,15 @@ class _Record:
             received = common.downstream_wire_bytes_received
             sent = common.downstream_wire_bytes_sent
         else:
-            failed = row["envoy_downstream_transport_failure"] is not None
-            row["kind"] = "handshake" if failed else "connection"
             present = record.HasField("connection_properties")
             received = record.connection_properties.received_bytes
             sent = record.connection_properties.sent_bytes
         row["bytes_received"] = _fitting(received) if present else None
         row["bytes_sent"] = _fitting(sent) if present else None
+        if not is_http:
+            failed = row["envoy_downstream_transport_failure"] is not None
+            is_silent = not (row["bytes_received"] or row["bytes_sent"])
+            row["kind"] = "handshake" if failed and is_silent else "connection"
 
     def _times(self, common: Any) -> None:
         for name, field in (

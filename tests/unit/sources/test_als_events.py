@@ -11,6 +11,7 @@ from tests.als_records import (
     REQUEST_ID,
     certificate,
     derive,
+    derive_both,
     entry,
     http_bytes,
     inbound,
@@ -31,6 +32,11 @@ def event(record: dict[str, Any], *, sender: bytes | None = None) -> dict[str, A
 
 def tcp_event(record: dict[str, Any]) -> dict[str, Any]:
     return derive(opened(), entry(tcp_bytes(record), PayloadFormat.ALS_TCP))[1]
+
+
+def silent(record: dict[str, Any]) -> dict[str, Any]:
+    """A TCP record of a connection on which no byte went either way."""
+    return {**record, "connectionProperties": {"receivedBytes": "0"}}
 
 
 def test_an_inbound_request_becomes_its_columns() -> None:
@@ -310,7 +316,9 @@ def test_a_connection_shows_its_bytes_and_network_rbac() -> None:
 def test_a_failed_handshake_is_its_own_kind_with_its_reason() -> None:
     reason = "TLS_error:|268435648:SSL routines:PEER_DID_NOT_RETURN_A_CERTIFICATE:TLS_error_end"
     row = tcp_event(
-        tcp(downstreamTransportFailureReason=reason, tlsProperties={"tlsCipherSuite": 65535})
+        silent(
+            tcp(downstreamTransportFailureReason=reason, tlsProperties={"tlsCipherSuite": 65535})
+        )
     )
     assert row["kind"] == "handshake"
     assert row["envoy_downstream_transport_failure"] == reason
@@ -319,7 +327,7 @@ def test_a_failed_handshake_is_its_own_kind_with_its_reason() -> None:
 
 
 def test_the_name_in_a_certificate_that_was_refused_is_only_asserted() -> None:
-    row = tcp_event(tcp(downstreamTransportFailureReason="CERTIFICATE_VERIFY_FAILED"))
+    row = tcp_event(silent(tcp(downstreamTransportFailureReason="CERTIFICATE_VERIFY_FAILED")))
     assert row["kind"] == "handshake"
     assert (row["src_spiffe_id"], row["src_spiffe_id_trust"]) == (FRONTEND, "asserted")
     assert row["dst_spiffe_id_trust"] == "attested"
@@ -331,3 +339,17 @@ def test_sides_follow_the_cluster_then_the_certificate_then_the_upstream() -> No
     assert event(inbound(upstreamCluster="anything", **no_tls))["side"] == "source"
     assert event(inbound(upstreamCluster="inbound|80||", **no_tls))["side"] == "destination"
     assert "side" not in event(inbound(upstreamCluster="", **no_tls))
+
+
+@pytest.mark.parametrize(
+    ("received", "sent", "kind"),
+    [(0, 0, "handshake"), (5, 0, "connection"), (0, 7, "connection"), (5, 7, "connection")],
+)
+def test_a_transport_failure_is_a_failed_handshake_only_where_no_byte_went(
+    received: int, sent: int, kind: str
+) -> None:
+    # Envoy's reasons: HTTP_REQUEST for plaintext behind a TLS inspector, or a pipe that broke.
+    record = tcp(downstreamTransportFailureReason="TLS_error:|x:HTTP_REQUEST")
+    record["connectionProperties"] = {"receivedBytes": str(received), "sentBytes": str(sent)}
+    both = derive_both(opened(), entry(tcp_bytes(record), PayloadFormat.ALS_TCP))
+    assert [row["kind"] for row in both][-1] == kind
