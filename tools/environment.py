@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 ROOT = Path(__file__).resolve().parent.parent
-LEVELS = ("run", "test", "check")
-PURPOSES = {"run": "meshtrail", "test": "the tests", "check": "the checks"}
+LEVELS = ("run", "demo", "test", "check")
+PURPOSES = {"run": "meshtrail", "demo": "the demo", "test": "the tests", "check": "the checks"}
 LOCK_NAME = ".making"
 PIP_LINES_SHOWN = 15
 EX_UNAVAILABLE = 69

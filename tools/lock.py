@@ -1,6 +1,6 @@
 """Make requirements/*.txt from pyproject.toml: every version and hash, for all platforms at once.
 
-The largest level is resolved first and binds the smaller ones, so that the three files never
+The largest level is resolved first and binds the smaller ones, so that the files never
 disagree and an environment can grow from one level to the next in place.
 """
 
@@ -19,10 +19,11 @@ NEUTRAL = ["--no-emit-index-url", "--no-emit-find-links", "--no-header", "--quie
 
 
 def main() -> None:
-    """Write check.txt, then test.txt and run.txt within its versions."""
+    """Write check.txt, then the smaller ones within its versions."""
     make_lock("check", ["--group", "check", *sys.argv[1:]])
     constraints = ["--constraints", "requirements/check.txt"]
     make_lock("test", ["--group", "test", *constraints])
+    make_lock("demo", ["--group", "demo", *constraints])
     make_lock("run", constraints)
 
 

@@ -7,6 +7,7 @@
     │   ├── NoteSyntaxError       a signed note, checkpoint or key that is not canonical
     │   ├── ManifestSyntaxError   a manifest that is not canonical
     │   ├── QueryError            a query that cannot be planned
+    │   ├── RequestError          an HTTP request that is refused before it is understood
     │   ├── BundleError           a file that is not a proof or a case bundle
     │   └── NotFoundError         an index, file or log that is not there
     ├── TamperError           evidence: keep the inputs, alarm, never retry            exit 3
@@ -25,6 +26,7 @@
     │   └── JournalDamageError    durable journal bytes that no longer read back
     ├── UnavailableError      a peer or the store is busy: retry with backoff          exit 75
     │   ├── WriterHeldError       another process already writes here
+    │   ├── BusyError             every place for a request of this kind is taken
     │   └── BudgetError           a limit of time or memory was reached
     └── ConfigError           refuse to start                                          exit 78
         ├── LayoutError           a directory of another layout version, or none at all
@@ -76,6 +78,10 @@ class ManifestSyntaxError(InputError):
 
 class QueryError(InputError):
     """A query that cannot be planned."""
+
+
+class RequestError(InputError):
+    """An HTTP request that is refused before it is understood; ``http_status`` says how."""
 
 
 class BundleError(InputError):
@@ -148,6 +154,10 @@ class UnavailableError(MeshtrailError):
 
 class WriterHeldError(UnavailableError):
     """Another process already writes here."""
+
+
+class BusyError(UnavailableError):
+    """Every place for a request of this kind is taken, and so is every place to wait."""
 
 
 class BudgetError(UnavailableError):

@@ -27,7 +27,7 @@ class Checkout:
             (folder / path).mkdir(parents=True)
         for path in ("dev", "tools/environment.py"):
             shutil.copy(ROOT / path, folder / path)
-        for level in ("run", "test", "check"):
+        for level in ("run", "demo", "test", "check"):
             (folder / "requirements" / f"{level}.txt").write_text("# nothing\n")
         (folder / "src/meshtrail/__main__.py").write_text(PRINTS_ITS_CALL)
 
@@ -88,8 +88,8 @@ def test_environment_is_made_again_after_the_lock_changed(bare: Checkout) -> Non
     bare.run("python", "-c", "")
     stale = next((bare.folder / ".venv" / "lib").glob("python3*/site-packages")) / "stale.py"
     stale.touch()
-    (bare.folder / "requirements" / "test.txt").write_text("# nothing else\n")
-    (bare.folder / "requirements" / "run.txt").write_text("# nothing else\n")
+    for level in ("run", "demo", "test"):
+        (bare.folder / "requirements" / f"{level}.txt").write_text("# nothing else\n")
     status, _, errors = bare.run("python", "-c", "")
     assert status == 0
     assert errors.startswith(SETTING_UP)

@@ -46,13 +46,14 @@ if TYPE_CHECKING:
     from meshtrail.note import VerifierKey
 
 METHOD = "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs"
-VICTIMS = ("collect", "seal", "derive", "supervisor")
+VICTIMS = ("collect", "seal", "derive", "serve", "supervisor")
 MODULES = {
     "collect": "meshtrail.app.collect_process",
     "seal": "meshtrail.app.seal_process",
     "derive": "meshtrail.app.derive_process",
+    "serve": "meshtrail.api.serve_process",
 }
-STARTED_AGAIN = {"collect": "collect", "seal": "seal", "derive": "seal"}
+STARTED_AGAIN = {"collect": "collect", "seal": "seal", "derive": "seal", "serve": "serve"}
 """Which process the supervisor starts again; without events the sealer ends, and begins anew."""
 READY_S_MAX = 60.0
 END_S_MAX = 120.0
@@ -85,7 +86,8 @@ class UpProcess:
         self._process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "meshtrail", "up", "--data", self.data, "--json"),
-                *("--grpc", self._grpc, "--lock-record", self.lock_record, "--tick-ms", "50"),
+                *("--grpc", self._grpc, "--http", "127.0.0.1:0"),
+                *("--lock-record", self.lock_record, "--tick-ms", "50"),
             ],
             env={**os.environ, "MESHTRAIL_HOME": str(self._folder / "home")},
             stdout=subprocess.PIPE,

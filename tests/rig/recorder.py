@@ -9,21 +9,23 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from meshtrail.demo.waiting import wait_until
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from tests.rig.certs import Authority, Identity
+
+__all__ = ["ROOT", "CommandError", "Recorder", "free_port", "running_recorder", "wait_until"]
 
 ROOT = Path(__file__).resolve().parents[2]
 LOOPBACK = "127.0.0.1"
 START_S_MAX = 30.0
 STOP_S_MAX = 30.0
 COMMAND_S_MAX = 60.0
-POLL_S = 0.05
 ROWS_MAX = 1_000_000
 
 
@@ -55,6 +57,7 @@ class Recorder:
             tls: whose clients to trust and whose SVID to show; None opens the door in the clear.
         """
         options = ["--data", str(self.data), "--grpc", f"{LOOPBACK}:{self.port}"]
+        options += ["--http", f"{LOOPBACK}:0"]
         if tls is not None:
             authority, identity = tls
             options += ["--grpc-cert", str(identity.chain), "--grpc-key", str(identity.key)]
@@ -143,21 +146,6 @@ def running_recorder(
         yield recorder
     finally:
         recorder.kill()
-
-
-def wait_until(
-    condition: Callable[[], bool], what: str, *, seconds_max: float, poll_s: float = POLL_S
-) -> None:
-    """Return once the condition holds.
-
-    Raises:
-        TimeoutError: it does not hold in time; names what was awaited.
-    """
-    deadline = time.monotonic() + seconds_max
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {seconds_max} s in vain until {what}")
-        time.sleep(poll_s)  # between two looks
 
 
 def free_port() -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src"
-FOLDERS = (".ci", "bench", "console", "docs", "requirements", "src", "tests", "tools")
+FOLDERS = (".ci", "bench", "console", "deploy", "docs", "requirements", "src", "tests", "tools")
 MADE = {"__pycache__", "node_modules"}
 START_BYTES = 4096
 

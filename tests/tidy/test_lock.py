@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import tomllib
+from itertools import pairwise
 
 import pytest
 
 from tests.tidy.checkout import ROOT, text_of
 
-LEVELS = ("run", "test", "check")
+LEVELS = ("run", "demo", "test", "check")
 PIN = re.compile(
     r"^([a-z0-9-]+)==(\S+)((?:.*\\\n)(?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", re.MULTILINE
 )
@@ -28,7 +29,7 @@ def test_every_line_of_the_lock_is_a_pin_with_hashes(level: str) -> None:
     assert pins(level)
 
 
-@pytest.mark.parametrize(("small", "large"), [("run", "test"), ("test", "check")])
+@pytest.mark.parametrize(("small", "large"), [*pairwise(LEVELS)])
 def test_every_level_of_the_lock_holds_the_one_below(small: str, large: str) -> None:
     assert pins(small).items() <= pins(large).items()
 
@@ -37,3 +38,11 @@ def test_every_dependency_of_the_project_is_locked() -> None:
     project = tomllib.loads(text_of(ROOT / "pyproject.toml"))
     names = {re.split(r"[<>=\[]", one)[0] for one in project["project"]["dependencies"]}
     assert names <= pins("run").keys()
+
+
+def test_the_extra_for_the_demo_is_what_its_level_adds() -> None:
+    project = tomllib.loads(text_of(ROOT / "pyproject.toml"))
+    extra = project["project"]["optional-dependencies"]["demo"]
+    assert extra == project["dependency-groups"]["demo"]
+    names = {re.split(r"[<>=\[]", one)[0] for one in extra}
+    assert names == pins("demo").keys() - pins("run").keys()

@@ -13,6 +13,7 @@ import json
 import os
 import signal
 import threading
+from collections import Counter
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,13 +35,17 @@ class Child:
     """What a process knows of its supervisor.
 
     Attributes:
+        name: of this process.
         options: from the supervisor's line.
         diag: diagnostics in this process's name.
+        alarms: how many of its events were errors, by name.
     """
 
     def __init__(self, name: str) -> None:
         """Read the options, and begin to watch for the end of the supervisor."""
-        self.diag: FilteringBoundLogger = configure_diag(process=name)
+        self.name = name
+        self.alarms: Counter[str] = Counter()
+        self.diag: FilteringBoundLogger = configure_diag(process=name, alarms=self.alarms)
         self.options: dict[str, Any] = json.loads(_read_line())
         self._stopping = threading.Event()
         self._callbacks: list[Callable[[], object]] = []

@@ -11,6 +11,7 @@ import uvloop
 from meshtrail.app.child import Child, run_child
 from meshtrail.app.clock import SystemClock
 from meshtrail.app.process_options import ProcessOptions, read_process_options
+from meshtrail.app.run_file import RunFile
 from meshtrail.app.version import read_version
 from meshtrail.collect import run_collect
 from meshtrail.journal import JournalWriter
@@ -22,9 +23,22 @@ def collect(child: Child) -> None:
     """Run the collector for as long as the supervisor wants."""
     options = read_process_options(child.options)
     clock = SystemClock()
-    with JournalWriter(
-        options.layout.journals / WRITER, clock=clock, options=options.configuration.journal
-    ) as journal:
+    with (
+        JournalWriter(
+            options.layout.journals / WRITER, clock=clock, options=options.configuration.journal
+        ) as journal,
+        RunFile(
+            options.layout,
+            child.name,
+            clock=clock,
+            read_facts=lambda: {
+                "entries": journal.entries_count,
+                "bytes": journal.bytes_count,
+                "streams": journal.streams_count,
+                "alarms": dict(child.alarms),
+            },
+        ),
+    ):
         # A seventh less CPU for each message than with the standard library's loop.
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_run(child, options, journal, clock))

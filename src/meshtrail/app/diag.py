@@ -8,26 +8,39 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 import structlog
 
 if TYPE_CHECKING:
+    from collections import Counter
+
     from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 _PRIVATE: Final = "PRIVATE+KEY+"
 _PEM_PRIVATE: Final = "PRIVATE KEY-----"
 _REDACTED: Final = "(private key, redacted)"
+_ALARMS: Final = {"error", "critical", "exception"}
 
 
-def configure_diag(*, process: str, is_readable: bool | None = None) -> FilteringBoundLogger:
+def configure_diag(
+    *, process: str, is_readable: bool | None = None, alarms: Counter[str] | None = None
+) -> FilteringBoundLogger:
     """Set diagnostics up for this process.
 
     Args:
-        process: which one, ``up``, ``collect`` or ``seal``; stands in each event.
+        process: which one, ``up``, ``collect``, ``seal`` or ``serve``; stands in each event.
         is_readable: for a person rather than a machine; by default when stderr is a terminal.
+        alarms: counts the events of level error, by name.
     """
+
+    def count_alarms(_logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+        if alarms is not None and method in _ALARMS:
+            alarms[str(event["event"])] += 1
+        return event
+
     readable = sys.stderr.isatty() if is_readable is None else is_readable
     rendered: list[Processor] = (
         [structlog.dev.ConsoleRenderer(colors=False)]
@@ -37,6 +50,7 @@ def configure_diag(*, process: str, is_readable: bool | None = None) -> Filterin
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            count_alarms,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             redact_private_keys,
@@ -57,7 +71,9 @@ class _StandardError:
             sys.stderr.flush()
         except (OSError, ValueError):
             # Python would flush what is left in the buffer at the end, and exit with 120 for it.
-            sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - open to the end
+            # A process that gave up its right to write files has to live with that.
+            with suppress(OSError):
+                sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - open to the end
 
     debug = info = warning = error = critical = exception = _write
 

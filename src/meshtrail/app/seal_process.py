@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from meshtrail.app.child import Child, run_child
 from meshtrail.app.clock import SystemClock
 from meshtrail.app.deriver import DeriverProcess
 from meshtrail.app.process_options import read_process_options
+from meshtrail.app.run_file import RunFile
 from meshtrail.log.sealer import Sealer
 from meshtrail.store.durable import Disk
 
@@ -30,11 +32,25 @@ class Ticking(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class Work:
+    """How much a sealer did since its start.
+
+    Attributes:
+        ticks_count: ticks that are over.
+        seconds: that they took together.
+    """
+
+    ticks_count: int = 0
+    seconds: float = 0.0
+
+
 def seal(child: Child) -> None:
     """Run the sealer for as long as the supervisor wants."""
     sys.setswitchinterval(SWITCH_SECONDS)
     options = read_process_options(child.options)
     configuration = options.configuration
+    clock, work = SystemClock(), Work()
     with (
         DeriverProcess() as deriver,
         Sealer(
@@ -42,22 +58,46 @@ def seal(child: Child) -> None:
             options.layout,
             options.read_signer(),
             configuration.seal,
-            clock=SystemClock(),
+            clock=clock,
             diag=child.diag,
             deriver=deriver,
         ) as sealer,
+        RunFile(
+            options.layout,
+            child.name,
+            clock=clock,
+            read_facts=lambda: {
+                "ticks": work.ticks_count,
+                "tick_seconds": work.seconds,
+                "alarms": dict(child.alarms),
+            },
+        ),
     ):
         child.tell_ready(tree_size=sealer.tree_size)
-        run_sealer(sealer, child.stopping, tick_seconds=configuration.seal.tick_ms / 1000)
+        tick_seconds = configuration.seal.tick_ms / 1000
+        run_sealer(sealer, child.stopping, tick_seconds=tick_seconds, work=work)
         child.diag.info("journals_drained", tree_size=sealer.tree_size)
 
 
-def run_sealer(sealer: Ticking, stopping: threading.Event, *, tick_seconds: float) -> None:
-    """Tick at the sealer's own pace until ``stopping``, then seal what the journals still hold."""
+def run_sealer(
+    sealer: Ticking, stopping: threading.Event, *, tick_seconds: float, work: Work | None = None
+) -> None:
+    """Tick at the sealer's own pace until ``stopping``, then seal what the journals still hold.
+
+    Args:
+        sealer: what ticks.
+        stopping: set from another thread.
+        tick_seconds: from the beginning of a tick to that of the next.
+        work: is told of each tick.
+    """
+    work = work or Work()
     while not stopping.is_set():
         begun = time.monotonic()
         sealer.tick()
-        stopping.wait(max(tick_seconds - (time.monotonic() - begun), 0))
+        took = time.monotonic() - begun
+        work.ticks_count += 1
+        work.seconds += took
+        stopping.wait(max(tick_seconds - took, 0))
     while sealer.tick():
         pass
 

@@ -12,6 +12,7 @@ import struct
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
+from meshtrail.app.journal_lag import read_oldest_unsealed
 from meshtrail.note import open_checkpoint
 from meshtrail.store.checkpoint_files import read_published
 from meshtrail.store.manifest_files import read_newest
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from meshtrail.note import Verifier
     from meshtrail.store.layout import Layout
     from meshtrail.store.manifest import JournalPosition
+    from meshtrail.store.manifest_files import PinnedManifest
 
 _FILE_NAME = re.compile(r"[0-9]{12}")
 _HEADER_HEAD: Final = struct.Struct(">8sII")
@@ -36,11 +38,14 @@ class JournalStatus:
     Attributes:
         unsealed_bytes: written and not yet sealed; what a crash has torn counts too.
         files_count: files of the journal that are there.
+        oldest_unsealed_ns: when the first entry arrived that is durable and not yet sealed; None
+            when all are.
     """
 
     writer: str
     unsealed_bytes: int
     files_count: int
+    oldest_unsealed_ns: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +84,17 @@ def read_status(layout: Layout, verifier: Verifier, *, origin: str) -> Status:
         SignatureError, ManifestError, NoteSyntaxError: what it says of itself does not hold.
     """
     pinned = read_newest(layout, verifier, origin=origin)
+    return make_status(layout, verifier, pinned, origin=origin)
+
+
+def make_status(
+    layout: Layout, verifier: Verifier, pinned: PinnedManifest | None, *, origin: str
+) -> Status:
+    """Look at a log whose newest manifest was read already.
+
+    Raises:
+        SignatureError, NoteSyntaxError: the published checkpoint does not hold.
+    """
     note = read_published(layout)
     checkpoint = open_checkpoint(note, verifier, origin=origin) if note is not None else None
     manifest = pinned.manifest if pinned is not None else None
@@ -141,7 +157,12 @@ def _journal_status(folder: Path, position: JournalPosition | None) -> JournalSt
             unsealed_bytes += max(file_bytes - header_bytes, 0)
         elif number == position.file_number:
             unsealed_bytes += max(file_bytes - max(position.offset, header_bytes), 0)
-    return JournalStatus(writer=folder.name, unsealed_bytes=unsealed_bytes, files_count=files_count)
+    return JournalStatus(
+        writer=folder.name,
+        unsealed_bytes=unsealed_bytes,
+        files_count=files_count,
+        oldest_unsealed_ns=read_oldest_unsealed(folder, position) if unsealed_bytes else None,
+    )
 
 
 def _measure(path: Path) -> tuple[int, int]:

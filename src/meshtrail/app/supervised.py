@@ -24,16 +24,19 @@ class ProcessSpec:
     """How a process is started.
 
     Attributes:
-        name: ``collect`` or ``seal``.
+        name: ``collect``, ``seal`` or ``serve``.
         command: program and arguments; no secrets, they can be seen in a process list.
         options: written to its standard input, as JSON.
         stop_seconds_max: how long it may take to finish its work when asked to end.
+        is_essential: whether the others stop when it refuses to work. One that is not has to come
+            up at the start; after that it is started again whatever it says.
     """
 
     name: str
     command: list[str]
     options: dict[str, Any]
     stop_seconds_max: float
+    is_essential: bool = True
 
 
 @dataclass

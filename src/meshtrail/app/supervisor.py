@@ -2,7 +2,8 @@
 
 They share nothing but files, and each may be killed at any instant. A process that refuses to work
 because of its options or because of tampering is not started again: everything stops, and its error
-is raised.
+is raised. Only one that is not essential goes on being started: what it shows must not end what the
+others record.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import selectors
 import signal
 import socket
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from meshtrail.app.supervised import ProcessSpec, Supervised, start_process
@@ -76,6 +78,7 @@ class Supervisor:
         self._running: dict[str, Supervised] = {}
         self._was_ready: set[str] = set()
         self._exits: dict[str, int] = {}
+        self._deaths: Counter[tuple[str, str]] = Counter()
         self._backoff_s: dict[str, float] = dict.fromkeys(self._specs, BACKOFF_SECONDS_MIN)
         self._first_start_s: dict[str, float] = {}
         self._due: list[tuple[float, str]] = []
@@ -85,6 +88,23 @@ class Supervisor:
         self._refusal: MeshtrailError | None = None
         self._stop_deadline_s = 0.0
         self._selector = selectors.DefaultSelector()
+
+    def read_facts(self) -> dict[str, object]:
+        """What runs, and what died of what; may be asked from any thread."""
+        running = dict(self._running)
+        return {
+            "processes": {
+                name: {
+                    "pid": child.process.pid if (child := running.get(name)) else None,
+                    "is_ready": child is not None and child.ready is not None,
+                }
+                for name in self._specs
+            },
+            "deaths": [
+                {"process": name, "cause": cause, "count": count}
+                for (name, cause), count in dict(self._deaths).items()
+            ],
+        }
 
     def run(self) -> int:
         """Run until a signal asks to stop, or until there is no sense in going on.
@@ -175,14 +195,17 @@ class Supervisor:
 
     def _is_hopeless(self, child: Supervised) -> bool:
         """Whether starting it again would only end in the same way."""
+        name = child.spec.name
+        if name in self._was_ready and not child.spec.is_essential:
+            return False
         if isinstance(child.refusal, _FINAL):
             return True
-        name = child.spec.name
         waited_s = time.monotonic() - self._first_start_s[name]
         return name not in self._was_ready and waited_s > START_SECONDS_MAX
 
     def _plan_restart(self, child: Supervised, status: int) -> None:
         name = child.spec.name
+        self._deaths[name, _cause(child, status)] += 1
         now = time.monotonic()
         if now - child.started_s >= SETTLED_SECONDS:
             self._backoff_s[name] = BACKOFF_SECONDS_MIN
@@ -224,6 +247,18 @@ class Supervisor:
     def _kill(self) -> None:
         for child in self._running.values():
             child.process.kill()
+
+
+def _cause(child: Supervised, status: int) -> str:
+    """What a process died of: the name of its error, else of the signal, else its exit status."""
+    if child.refusal is not None:
+        return type(child.refusal).__name__
+    if status < 0:
+        try:
+            return signal.Signals(-status).name
+        except ValueError:
+            return f"signal {-status}"
+    return f"exit {status}"
 
 
 class _Signals:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from meshtrail.app.clock import SystemClock
 from meshtrail.app.data import OwnedData, open_owned_data
 from meshtrail.app.diag import configure_diag
 from meshtrail.app.process_options import format_process_options
+from meshtrail.app.run_file import RunFile
 from meshtrail.app.supervised import ProcessSpec
 from meshtrail.app.supervisor import Supervisor
 from meshtrail.config import make_configuration
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
 COLLECT_STOP_SECONDS_MAX: Final = 30.0
 SEAL_STOP_SECONDS_MAX: Final = 120.0
 """A full journal of 1 GiB is sealed within this; what is left is sealed at the next start."""
+SERVE_STOP_SECONDS_MAX: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,11 +57,13 @@ class Ready:
 
     Attributes:
         collect: what the collect process told: addresses, and how they are secured.
+        serve: what the serve process told; that there is no address when none runs.
         pids: process ids by name.
     """
 
     owned: OwnedData
     collect: dict[str, Any]
+    serve: dict[str, Any]
     pids: dict[str, int]
 
     def as_json(self) -> dict[str, object]:
@@ -70,6 +77,7 @@ class Ready:
             "data": str(self.owned.layout.root),
             "key_file": str(self.owned.key_file),
             **self.collect,
+            **self.serve,
             "pids": self.pids,
         }
 
@@ -122,24 +130,41 @@ def run_up(request: UpRequest, listener: Listener) -> int:
         home=request.home,
         pins_file=request.pins_file,
     )
-    diag = configure_diag(process="up")
+    alarms: Counter[str] = Counter()
+    diag = configure_diag(process="up", alarms=alarms)
 
     def tell_ready(running: Mapping[str, Supervised]) -> None:
+        # Not before: a second `up` on the directory, which never gets here, must not touch it.
+        stack.enter_context(run_file)
+        told = {name: child.ready or {} for name, child in running.items()}
         pids = {name: child.process.pid for name, child in running.items()}
-        listener(Ready(owned=owned, collect=running["collect"].ready or {}, pids=pids))
+        serve = told.get("serve", {"http": None})
+        listener(Ready(owned=owned, collect=told["collect"], serve=serve, pids=pids))
 
     def tell_restart(child: Supervised, status: int) -> None:
         name, pid = child.spec.name, child.process.pid
         listener(Restarted(process=name, pid=pid, exit_status=status))
 
     supervisor = Supervisor(
-        _specs(request, owned), diag=diag, on_ready=tell_ready, on_restart=tell_restart
+        _specs(request, owned, is_serving=configuration.serve.is_on),
+        diag=diag,
+        on_ready=tell_ready,
+        on_restart=tell_restart,
     )
-    return supervisor.run()
+
+    def read_facts() -> dict[str, object]:
+        return {**supervisor.read_facts(), "alarms": dict(alarms)}
+
+    run_file = RunFile(owned.layout, "up", clock=SystemClock(), read_facts=read_facts)
+    with ExitStack() as stack:
+        return supervisor.run()
 
 
-def _specs(request: UpRequest, owned: OwnedData) -> list[ProcessSpec]:
-    """The processes in the order in which they stop: seal has to seal what collect took in last."""
+def _specs(request: UpRequest, owned: OwnedData, *, is_serving: bool) -> list[ProcessSpec]:
+    """The processes in the order in which they stop.
+
+    Seal has to seal what collect took in last; serve shows it to those who look until then.
+    """
 
     def spec(name: str, module: str, stop_seconds_max: float) -> ProcessSpec:
         options = format_process_options(
@@ -151,7 +176,14 @@ def _specs(request: UpRequest, owned: OwnedData) -> list[ProcessSpec]:
         )
         return ProcessSpec(name, [sys.executable, "-P", "-m", module], options, stop_seconds_max)
 
-    return [
+    specs = [
         spec("collect", "meshtrail.app.collect_process", COLLECT_STOP_SECONDS_MAX),
         spec("seal", "meshtrail.app.seal_process", SEAL_STOP_SECONDS_MAX),
     ]
+    if is_serving:
+        serve = spec("serve", "meshtrail.api.serve_process", SERVE_STOP_SECONDS_MAX)
+        # It is given the public key, and never opens the private one.
+        serve.options["vkey"] = format_vkey(owned.signer.verifier)
+        serve.is_essential = False
+        specs.append(serve)
+    return specs

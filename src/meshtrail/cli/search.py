@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 from meshtrail.cli import exit_codes
@@ -14,6 +15,7 @@ from meshtrail.cli.search_options import (
     add_log_options,
     add_period_options,
     open_searcher,
+    read_limits,
     read_period,
     with_relative_times,
 )
@@ -150,15 +152,11 @@ def _search(arguments: argparse.Namespace) -> int:
     now_ns = clock.wall_ns()
     period = read_period(arguments, now_ns=now_ns)
     request = _read_request(arguments, period)
+    if arguments.sql is not None:
+        _search_sql(arguments, period)
+        return exit_codes.OK
     searcher, trusted = open_searcher(arguments)
     with searcher:
-        if arguments.sql is not None:
-            answer = searcher.run_sql(arguments.sql, period)
-            writer = _writer(arguments, is_events=False)
-            for batch in answer.batches:
-                writer.write(batch)
-            writer.close()
-            return exit_codes.OK
         plan = searcher.plan(request, now_ns=now_ns)
         if arguments.explain:
             _print_plan(plan, is_json=arguments.json)
@@ -173,12 +171,28 @@ def _search(arguments: argparse.Namespace) -> int:
     return exit_codes.OK
 
 
+def _search_sql(arguments: argparse.Namespace, period: Period) -> None:
+    """Run SQL in a process of its own: one that does not end by itself is ended."""
+    from meshtrail.app.data import open_data
+    from meshtrail.app.sql_runner import SqlRunner
+    from meshtrail.cli.trust import find_trusted_key
+
+    limits = read_limits(arguments)
+    data = open_data(arguments.data)
+    key = find_trusted_key(arguments, is_remembering=False).verifier
+    with closing(SqlRunner(data.layout, key, limits)) as runner:
+        writer = _writer(arguments, is_events=False)
+        for batch in runner.run_sql(arguments.sql, period).batches:
+            writer.write(batch)
+        writer.close()
+
+
 def _read_request(arguments: argparse.Namespace, period: Period) -> SearchRequest:
     from meshtrail.search.fields import find_field
     from meshtrail.search.plan import SearchRequest
     from meshtrail.search.table import event_columns
 
-    names = [find_field(name).name for name in (arguments.columns or "").split(",") if name]
+    names = [find_field(name).name for name in _chosen_columns(arguments)]
     if not names and arguments.format == "table":
         names = event_columns()
     return SearchRequest(
@@ -187,6 +201,11 @@ def _read_request(arguments: argparse.Namespace, period: Period) -> SearchReques
         columns=tuple(names),
         limit=arguments.limit,
     )
+
+
+def _chosen_columns(arguments: argparse.Namespace) -> list[str]:
+    """Columns as they were asked for, by name or short name; none for SQL."""
+    return [name for name in (arguments.columns or "").split(",") if name]
 
 
 def _writer(arguments: argparse.Namespace, *, is_events: bool) -> RowWriter:
@@ -204,7 +223,8 @@ def _writer(arguments: argparse.Namespace, *, is_events: bool) -> RowWriter:
             return rows_out.ArrowWriter(sink)
         case _:
             width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-            lines = TableLines(is_events=is_events, width=width)
+            titles = () if is_events else _chosen_columns(arguments)
+            lines = TableLines(is_events=is_events, width=width, titles=titles)
             return rows_out.TableWriter(sink, lines, is_following=arguments.follow)
 
 

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from meshtrail.app.up import Ready, Restarted
 
 _ABOUT = """
-    Records. Runs two processes on this machine: collect receives access logs from Envoys, journals
-    them and acknowledges; seal makes journaled records part of the signed log, every 250 ms while
-    there are any. They share nothing but files, and either may be killed at any instant: it is
-    started again, and nothing that was journaled is lost or sealed twice.
+    Records. Runs three processes on this machine: collect receives access logs from Envoys,
+    journals them and acknowledges; seal makes journaled records part of the signed log, every
+    250 ms while there are any; serve answers searches, live tails, metrics and the log's own tiles
+    over HTTP. They share nothing but files, and each may be killed at any instant: it is started
+    again, and nothing that was journaled is lost or sealed twice.
 
     The first start makes the data directory, the log's name (MESH/CLUSTER/ and 8 random hex digits)
     and its private key, outside the data directory, and pins the key for this user. Keep the key:
@@ -29,10 +30,14 @@ _ABOUT = """
 
     When everything listens, one line says so on standard output; diagnostics are JSON lines on
     standard error. SIGTERM or Ctrl-C stops in order: collect finishes its streams, seal empties the
-    journals. A second one ends at once, and the next start goes on where the journals are.
+    journals, serve shows the last of it. A second one ends at once, and the next start goes on
+    where the journals are.
 """
 _EXAMPLES = (
-    ("meshtrail up", "Plaintext on 127.0.0.1:4317, data in ./meshtrail-data."),
+    (
+        "meshtrail up",
+        "Plaintext on 127.0.0.1:4317, HTTP on 127.0.0.1:8710, data in ./meshtrail-data.",
+    ),
     (
         "meshtrail up --config /etc/meshtrail.toml --data /var/lib/meshtrail",
         "Options from a file; the command line wins over it.",
@@ -42,7 +47,7 @@ _EXAMPLES = (
         "For Envoys elsewhere: mTLS, so that each stream says who it is.",
     ),
 )
-_NOT_BUILT = {"otlp_http": "--otlp-http (OTLP)", "http": "--http (API and console)"}
+_NOT_BUILT = {"otlp_http": "--otlp-http (OTLP)"}
 
 
 def make_up_parser() -> argparse.ArgumentParser:
@@ -105,7 +110,12 @@ def _add_door_options(parser: argparse.ArgumentParser) -> None:
         "streams",
     )
     doors.add_argument("--otlp-http", metavar="HOST:PORT", help="OTLP over HTTP: not built yet")
-    doors.add_argument("--http", metavar="HOST:PORT", help="API and console: not built yet")
+    doors.add_argument(
+        "--http",
+        metavar="HOST:PORT|off",
+        help="searches, live tails, metrics and tiles over HTTP, on loopback only; port 0 lets the "
+        "system choose, off answers nothing (default: 127.0.0.1:8710)",
+    )
 
 
 def _add_seal_options(parser: argparse.ArgumentParser) -> None:
@@ -164,6 +174,7 @@ def _overrides(arguments: argparse.Namespace) -> dict[str, object]:
         "log.cluster": arguments.cluster,
         "keys.file": absolute(arguments.key),
         "collect.grpc": arguments.grpc,
+        "serve.http": arguments.http,
         "collect.grpc_cert": absolute(arguments.grpc_cert),
         "collect.grpc_key": absolute(arguments.grpc_key),
         "collect.grpc_client_ca": absolute(arguments.grpc_client_ca),
@@ -190,8 +201,10 @@ def _ready_lines(facts: dict[str, object]) -> Iterator[str]:
     yield f"meshtrail is recording {facts['origin']}"
     how = "mTLS" if facts["mtls"] else "plaintext, loopback only"
     yield f"  grpc         {facts['grpc']} ({how}): Envoy access logs"
+    if facts["http"] is not None:
+        yield f"  http         http://{facts['http']} (loopback only): search, tail, metrics, tiles"
     yield f"  data         {facts['data']}"
     yield f"  private key  {facts['key_file']}"
     yield f"  key          {facts['vkey']}"
     yield f"  fingerprint  {facts['fingerprint']}"
-    yield "  not built    OTLP over HTTP, API, console"
+    yield "  not built    OTLP over HTTP, console"

@@ -8,6 +8,7 @@ from pathlib import Path  # noqa: TC003 - the reader of options looks at annotat
 from typing import Final
 
 from meshtrail.collect.options import CollectOptions
+from meshtrail.config.serve import ServeOptions
 from meshtrail.errors import ConfigError
 from meshtrail.journal import JournalOptions
 from meshtrail.log.options import SealOptions
@@ -56,4 +57,5 @@ class Configuration:
     collect: CollectOptions = field(default_factory=CollectOptions)
     journal: JournalOptions = field(default_factory=JournalOptions)
     seal: SealOptions = field(default_factory=SealOptions)
+    serve: ServeOptions = field(default_factory=ServeOptions)
     keys: KeyOptions = field(default_factory=KeyOptions)

@@ -30,6 +30,9 @@ class OpenStreams:
             for stream, state in before.items()
         }
 
+    def __len__(self) -> int:
+        return len(self._streams)
+
     def apply(self, *, stream: int, first_seq: int, records_count: int, entry_type: int) -> None:
         """Take one row into account; a blob's, with stream 0, changes nothing."""
         if entry_type == EntryType.STREAM_OPENED:

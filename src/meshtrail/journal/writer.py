@@ -43,6 +43,8 @@ class JournalWriter:
     Attributes:
         left_open: the streams that the journal held open when it was opened.
         cut_bytes: how much of a torn batch recovery cut off.
+        entries_count: entries that were made durable since.
+        bytes_count: their frames' bytes.
 
     Raises:
         WriterHeldError: another process writes this journal.
@@ -63,6 +65,8 @@ class JournalWriter:
         self.options = options or JournalOptions()
         self._disk = disk or Disk()
         self._clock = clock
+        self.entries_count = 0
+        self.bytes_count = 0
         self._is_sound = True
         self._fd = -1
         make_directory(self._disk, directory.parent)
@@ -95,6 +99,11 @@ class JournalWriter:
         """The journal's name in manifests."""
         return self.directory.name
 
+    @property
+    def streams_count(self) -> int:
+        """Streams that it holds the opening of, and not the closing."""
+        return len(self._streams)
+
     def append(self, frames: Sequence[Frame]) -> None:
         """Append one batch; durable when this returns.
 
@@ -116,6 +125,8 @@ class JournalWriter:
         self._file_bytes += len(batch)
         self._batch_number += 1
         for frame in frames:
+            self.bytes_count += len(frame.data)
+            self.entries_count += frame.records_count
             self._streams.apply(
                 stream=frame.stream,
                 first_seq=frame.first_seq,

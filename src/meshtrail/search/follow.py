@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from meshtrail.search.find import find_oldest
 from meshtrail.search.plan import plan_search
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from meshtrail.search.plan import SearchRequest
     from meshtrail.search.searcher import Searcher
     from meshtrail.units import UnixNanos
+
+ENTRIES_AT_ONCE: Final = 1 << 16
+"""Matches are sorted in memory, and whoever comes back after a pause may find millions."""
 
 
 class Follower:
@@ -48,8 +51,8 @@ class Follower:
             QueryError, BudgetError, TamperError: as for a search.
         """
         catalogue = self._searcher.pin()
-        if catalogue.tree_size <= self.size:
-            return
-        plan = plan_search(self._request, catalogue, now_ns=now_ns, start=self.size)
-        yield from find_oldest(self._searcher.engine, plan, self._searcher.start())
-        self.size = catalogue.tree_size
+        while self.size < catalogue.tree_size:
+            end = min(self.size + ENTRIES_AT_ONCE, catalogue.tree_size)
+            plan = plan_search(self._request, catalogue, now_ns=now_ns, start=self.size, end=end)
+            yield from find_oldest(self._searcher.engine, plan, self._searcher.start())
+            self.size = end

@@ -171,7 +171,12 @@ class Plan:
 
 
 def plan_search(
-    request: SearchRequest, catalogue: Catalogue, *, now_ns: UnixNanos, start: int = 0
+    request: SearchRequest,
+    catalogue: Catalogue,
+    *,
+    now_ns: UnixNanos,
+    start: int = 0,
+    end: int = INT64_MAX,
 ) -> Plan:
     """Plan a search of what a catalogue pins.
 
@@ -180,6 +185,7 @@ def plan_search(
         catalogue: the segments there are.
         now_ns: what relative times count back from.
         start: entries before it are not looked at.
+        end: nor are this one and those behind it.
 
     Raises:
         QueryError: the query is not understood; says where.
@@ -188,7 +194,7 @@ def plan_search(
     query = parse_query(request.query)
     branches, is_lookup = _branches(query, request.period, now_ns=now_ns)
     entries = bounds_of(query, "log_index", now_ns=now_ns)
-    entries = entries.within(Bounds(low=start, high=catalogue.tree_size))
+    entries = entries.within(Bounds(low=start, high=min(end, catalogue.tree_size)))
     received = bounds_of(query, "received_time", now_ns=now_ns).within(_as_bounds(request.period))
     return Plan(
         request=request,

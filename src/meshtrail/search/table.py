@@ -86,23 +86,27 @@ class AlignedLines:
 class TableLines:
     """Batches of rows to the lines of one table."""
 
-    def __init__(self, *, is_events: bool, width: int | None) -> None:
+    def __init__(self, *, is_events: bool, width: int | None, titles: Sequence[str] = ()) -> None:
         """Take the form.
 
         Args:
             is_events: whether rows are events with at least ``event_columns()``, shown as the
                 readable table; else exactly the columns of the batches are shown.
             width: of the terminal; None cuts nothing.
+            titles: of the columns of the batches; their own names when empty.
         """
         self._shown: tuple[_Shown, ...] = _READABLE if is_events else ()
+        self._titles = titles
         self._width = width
         self._lines: AlignedLines | None = None
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Take the rows of a batch; the first tells the columns."""
         if self._lines is None:
+            names = batch.schema.names
             self._shown = self._shown or tuple(
-                _Shown(name, (name,), _plain(name), is_elastic=True) for name in batch.schema.names
+                _Shown(title, (name,), _plain(name), is_elastic=True)
+                for name, title in zip(names, self._titles or names, strict=True)
             )
             titles = [column.title for column in self._shown]
             elastic = [column.is_elastic for column in self._shown]

@@ -48,7 +48,11 @@ class ManifestFollower:
             if self._pinned is None or not self._is_there(self._pinned):
                 self._pinned = self._read_anew(self._pinned)
             else:
-                self._pinned = self._read_on(self._pinned)
+                try:
+                    self._pinned = self._read_on(self._pinned)
+                except MissingFileError:
+                    # Removed behind two newer snapshots since we looked; if not, this says so too.
+                    self._pinned = self._read_anew(self._pinned)
             return self._pinned
 
     def _is_there(self, pinned: PinnedManifest) -> bool:

@@ -37,6 +37,8 @@ _TOP: Final = frozenset(
         "tiles",
         "blobs",
         "journal",
+        # Figures of running processes, never evidence.
+        "run",
     }
 )
 

@@ -21,7 +21,8 @@ def act(child: Child) -> None:
     if starts <= child.options.get("deaths", 0):
         os.kill(os.getpid(), signal.SIGKILL)
     refusal = child.options.get("refusal")
-    if refusal and starts <= child.options.get("refusals", starts):
+    first = child.options.get("refusals_from", 1)
+    if refusal and first <= starts <= child.options.get("refusals", starts):
         raise getattr(errors, refusal)("this is why", path=Path("x"))
     overrides = child.options.get("overrides", {})
     child.tell_ready(port=overrides.get("port", 0), keep={"port": 4000 + starts})

@@ -44,6 +44,10 @@ class Up:
         return str(self.lines[0]["grpc"])
 
     @property
+    def http(self) -> str:
+        return str(self.lines[0]["http"])
+
+    @property
     def pids(self) -> dict[str, int]:
         """The processes as they are now."""
         pids = dict(self.lines[0]["pids"])
@@ -96,7 +100,7 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 @contextmanager
 def running(folder: Path, *arguments: str, stderr: IO[str] | int | None = None) -> Iterator[Up]:
     """`up` on a folder of the test's own, ready; ended when the test is."""
-    command = ["up", "--grpc", "127.0.0.1:0", "--json", *arguments]
+    command = ["up", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--json", *arguments]
     with subprocess.Popen(
         [sys.executable, "-m", "meshtrail", *command],
         stdout=subprocess.PIPE,

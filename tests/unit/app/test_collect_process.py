@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,6 +23,8 @@ class Child:
     """A child that is asked to stop as soon as it is ready."""
 
     def __init__(self, options: dict[str, Any]) -> None:
+        self.name = "collect"
+        self.alarms: Counter[str] = Counter()
         self.options = options
         self.diag = structlog.get_logger()
         self.told: list[dict[str, Any]] = []
@@ -62,6 +65,8 @@ def test_it_listens_tells_the_real_port_and_keeps_it_for_the_next_start(
     # Its own stream says when it recorded: opened and closed are in the journal.
     journal = JournalReader(tmp_path / "data" / "journal" / WRITER).read()
     assert journal is not None
+    # What it tells of itself is gone with it.
+    assert list((tmp_path / "data" / "run").iterdir()) == []
     # A stop after the end is heard by nobody, and does no harm.
     child.callbacks[0]()
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,18 @@ def test_a_private_key_never_reaches_the_diagnostics(value: object) -> None:
     assert SECRET not in repr(redacted)
     assert "AAAA" not in repr(redacted)
     assert "redacted" in repr(redacted)
+
+
+def test_alarms_are_counted_by_name_and_nothing_else_is(capfd: pytest.CaptureFixture[str]) -> None:
+    alarms: Counter[str] = Counter()
+    diag = configure_diag(process="collect", is_readable=False, alarms=alarms)
+    diag.error("journal_full", bytes_max=7)
+    diag.error("journal_full")
+    diag.warning("process_died")
+    diag.info("journal_full_ended")
+    diag.exception("request_failed")
+    assert alarms == {"journal_full": 2, "request_failed": 1}
+    assert len(capfd.readouterr().err.splitlines()) == 5
 
 
 def test_everything_else_is_left_as_it_is() -> None:

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from meshtrail.app.seal_process import run_sealer
+from meshtrail.app.seal_process import Work, run_sealer
 from meshtrail.errors import DurabilityError
 
 
@@ -53,3 +53,11 @@ def test_an_error_ends_the_run_at_once() -> None:
 
     with pytest.raises(DurabilityError):
         run_sealer(Failing(), threading.Event(), tick_seconds=0)
+
+
+def test_the_work_of_a_sealer_is_told_while_it_goes_on() -> None:
+    stopping, work = threading.Event(), Work()
+    sealer = Sealer([5, 0, 7, 0], stopping, stop_at=3)
+    run_sealer(sealer, stopping, tick_seconds=0.001, work=work)
+    assert work.ticks_count == 3
+    assert 0 < work.seconds < 10

@@ -15,7 +15,13 @@ import pytest
 from meshtrail.app import supervisor
 from meshtrail.app.supervised import ProcessSpec, Supervised
 from meshtrail.app.supervisor import Supervisor
-from meshtrail.errors import KeyFileError, MeshtrailError, RollbackError, WriterHeldError
+from meshtrail.errors import (
+    ConfigError,
+    KeyFileError,
+    MeshtrailError,
+    RollbackError,
+    WriterHeldError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -37,6 +43,7 @@ class Run:
     when_restarted: Callable[[Supervised], object] = lambda _: stop()
     restarts: list[tuple[str, int, dict[str, Any] | None]] = field(default_factory=list)
     diags: list[tuple[str, dict[str, object]]] = field(default_factory=list)
+    supervisor: Supervisor = field(init=False)
 
     def run(self, **processes: dict[str, Any]) -> int:
         specs = [
@@ -45,12 +52,14 @@ class Run:
                 [sys.executable, str(FAKE), name],
                 {"notes": str(self.notes), "name": name, **options},
                 stop_seconds_max=options.get("stop_seconds_max", 20.0),
+                is_essential=options.get("is_essential", True),
             )
             for name, options in processes.items()
         ]
-        return Supervisor(
+        self.supervisor = Supervisor(
             specs, diag=self, on_ready=self.when_ready, on_restart=self._restarted
-        ).run()
+        )
+        return self.supervisor.run()
 
     def info(self, event: str, **facts: object) -> None:
         self.diags.append((event, facts))
@@ -128,6 +137,60 @@ def test_a_process_that_is_never_ready_is_given_up_after_a_while(
     with pytest.raises(WriterHeldError, match="this is why"):
         run.run(seal={"refusal": "WriterHeldError"})
     assert run.events() == ["start seal"]
+
+
+def test_a_process_that_is_not_essential_must_come_up_at_the_start(run: Run) -> None:
+    with pytest.raises(ConfigError, match="this is why"):
+        run.run(collect={}, serve={"refusal": "ConfigError", "is_essential": False})
+
+
+@pytest.mark.parametrize("refusal", ["ConfigError", "RollbackError"])
+def test_a_process_that_is_not_essential_never_ends_what_the_others_do(
+    run: Run, monkeypatch: pytest.MonkeyPatch, refusal: str
+) -> None:
+    monkeypatch.setattr(supervisor, "START_SECONDS_MAX", 0.0)
+    run.when_ready = lambda running: running["serve"].process.kill()
+    serve = {"is_essential": False, "refusal": refusal, "refusals_from": 2, "refusals": 3}
+    assert run.run(collect={}, serve=serve) == 0
+    assert run.events().count("start serve") == 4
+    assert run.events().count("start collect") == 1
+    assert [name for name, _, _ in run.restarts] == ["serve"]
+
+
+def test_an_essential_process_that_refuses_to_go_on_still_ends_everything(run: Run) -> None:
+    run.when_ready = lambda running: running["seal"].process.kill()
+    with pytest.raises(RollbackError):
+        run.run(collect={}, seal={"refusal": "RollbackError", "refusals_from": 2})
+
+
+def test_what_runs_and_what_died_of_what_can_be_asked_at_any_time(run: Run) -> None:
+    seen: list[dict[str, Any]] = []
+
+    def look_and_kill(running: Mapping[str, Supervised]) -> None:
+        seen.append(run.supervisor.read_facts())
+        running["seal"].process.kill()
+
+    def look_and_stop(_: Supervised) -> None:
+        seen.append(run.supervisor.read_facts())
+        stop()
+
+    run.when_ready, run.when_restarted = look_and_kill, look_and_stop
+    seal = {"refusal": "WriterHeldError", "refusals_from": 2, "refusals": 2}
+    assert run.run(collect={}, seal=seal) == 0
+    first, last = seen
+    assert first["deaths"] == []
+    assert {name: one["is_ready"] for name, one in first["processes"].items()} == {
+        "collect": True,
+        "seal": True,
+    }
+    assert first["processes"]["seal"]["pid"] != last["processes"]["seal"]["pid"]
+    assert last["deaths"] == [
+        {"process": "seal", "cause": "SIGKILL", "count": 1},
+        {"process": "seal", "cause": "WriterHeldError", "count": 1},
+    ]
+    assert run.supervisor.read_facts()["processes"] == {
+        name: {"pid": None, "is_ready": False} for name in ("collect", "seal")
+    }
 
 
 def test_a_process_that_does_not_stop_is_killed_when_its_time_is_over(run: Run) -> None:

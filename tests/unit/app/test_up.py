@@ -8,8 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from meshtrail.app.keys import write_key_file
 from meshtrail.cli import exit_codes
 from meshtrail.note import format_fingerprint, generate_signer, parse_vkey
@@ -51,7 +49,7 @@ def test_status_says_whether_it_runs(tmp_path: Path) -> None:
 def test_each_process_can_be_killed_and_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
     sent: list[str] = []
     with running(tmp_path) as up:
-        for turn, name in enumerate(["seal", "collect"]):
+        for turn, name in enumerate(["seal", "serve", "collect"]):
             paths = [f"/{turn}/{number}" for number in range(5)]
             send(up.address, paths)
             sent += paths
@@ -84,9 +82,12 @@ def test_a_killed_supervisor_takes_its_processes_along_and_the_next_start_goes_o
 
 def test_a_second_up_on_the_same_directory_is_refused(tmp_path: Path) -> None:
     with running(tmp_path) as up:
-        second = run(tmp_path, "up", "--grpc", "127.0.0.1:0", "--json")
+        second = run(tmp_path, "up", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--json")
         assert second.returncode == exit_codes.UNAVAILABLE
         assert json.loads(second.stderr.splitlines()[-1])["error"] == "WriterHeldError"
+        # What the first one tells of itself is still its own.
+        told = json.loads((tmp_path / "data" / "run" / "up.json").read_text())
+        assert told["pid"] == up.process.pid
         send(up.address, ["/still-recording"])
         assert up.stop() == exit_codes.OK
     assert requests(up) == ["/still-recording"]
@@ -95,14 +96,18 @@ def test_a_second_up_on_the_same_directory_is_refused(tmp_path: Path) -> None:
 def test_the_port_can_be_taken_by_somebody_else(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        done = run(tmp_path, "up", "--grpc", address, "--json")
-    assert done.returncode == exit_codes.CONFIG
-    assert address in json.loads(done.stderr.splitlines()[-1])["message"]
+        for doors in (
+            ("--grpc", address, "--http", "127.0.0.1:0"),
+            ("--grpc", "127.0.0.1:0", "--http", address),
+        ):
+            done = run(tmp_path, "up", *doors, "--json")
+            assert done.returncode == exit_codes.CONFIG
+            assert address in json.loads(done.stderr.splitlines()[-1])["message"]
 
 
 def refused(folder: Path, *arguments: str) -> tuple[int, str]:
     """Exit status and last line on standard error of an `up` that does not start."""
-    done = run(folder, "up", "--grpc", "127.0.0.1:0", *arguments)
+    done = run(folder, "up", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", *arguments)
     return done.returncode, done.stderr.splitlines()[-1]
 
 
@@ -117,6 +122,9 @@ def test_a_configuration_that_makes_no_sense_is_refused_before_anything_is_made(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["meshtrail.toml"]
     assert refused(tmp_path, "--tick-ms", "5000")[0] == exit_codes.CONFIG
     assert refused(tmp_path, "--grpc", "0.0.0.0:0")[0] == exit_codes.CONFIG
+    status, said = refused(tmp_path, "--http", "0.0.0.0:0")
+    assert status == exit_codes.CONFIG
+    assert "not a loopback address" in said
     assert not (tmp_path / "data").exists()
 
 
@@ -151,27 +159,37 @@ def test_a_directory_that_was_rolled_back_stops_up_with_status_3(tmp_path: Path)
     assert said.startswith("meshtrail: ")
 
 
-@pytest.mark.parametrize("door", ["--otlp-http", "--http"])
-def test_a_door_that_is_not_built_yet_says_so(tmp_path: Path, door: str) -> None:
-    done = run(tmp_path, "up", door, "127.0.0.1:0")
+def test_a_door_that_is_not_built_yet_says_so(tmp_path: Path) -> None:
+    done = run(tmp_path, "up", "--otlp-http", "127.0.0.1:0")
     assert done.returncode == exit_codes.NOT_BUILT
-    assert f"{door} " in done.stderr
+    assert "--otlp-http " in done.stderr
     assert "not built yet" in done.stderr
     assert not (tmp_path / "data").exists()
 
 
 def test_without_json_the_ready_lines_are_for_people(tmp_path: Path) -> None:
+    up = ["up", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"]
     with subprocess.Popen(
-        [sys.executable, "-m", "meshtrail", "up", "--grpc", "127.0.0.1:0"],
+        [sys.executable, "-m", "meshtrail", *up],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
         env=environment(tmp_path),
     ) as process:
         assert process.stdout is not None
-        lines = [process.stdout.readline() for _ in range(7)]
+        lines = [process.stdout.readline() for _ in range(8)]
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == exit_codes.OK
     assert lines[0].startswith("meshtrail is recording mesh/local/")
     assert lines[1].split()[2:] == ["(plaintext,", "loopback", "only):", "Envoy", "access", "logs"]
-    assert "not built" in lines[6]
+    assert lines[2].startswith("  http         http://127.0.0.1:")
+    assert "not built" in lines[7]
+
+
+def test_without_http_there_is_no_process_and_no_address_for_it(tmp_path: Path) -> None:
+    with running(tmp_path, "--http", "off") as up:
+        assert up.lines[0]["http"] is None
+        assert sorted(up.pids) == ["collect", "seal"]
+        send(up.address, ["/1"])
+        assert up.stop() == exit_codes.OK
+    assert requests(up) == ["/1"]

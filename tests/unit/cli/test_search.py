@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -223,17 +224,58 @@ def test_ctrl_c_ends_a_search_that_runs(log: SmallLog) -> None:
     command = [sys.executable, "-m", "meshtrail", "search", "--data", str(log.layout.root)]
     endless = "SELECT count(*) FROM range(10000000000) a, range(1000) b WHERE a.range % 7 = 3"
     with subprocess.Popen([*command, "--sql", endless], stderr=subprocess.PIPE) as process:
-        # It is searching as soon as the thread of its engine uses the processor.
-        while cpu_seconds(process.pid) < 1.5:
+        # It is searching as soon as the process that runs the SQL uses the processor.
+        while not any(cpu_seconds(child) > 1.5 for child in children_of(process.pid)):
             assert process.poll() is None
+        (child,) = children_of(process.pid)
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == exit_codes.INTERRUPTED
+    assert not Path(f"/proc/{child}").exists()
+
+
+def children_of(pid: int) -> list[int]:
+    """Processes that a process started."""
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(word) for word in text.split()]
 
 
 def cpu_seconds(pid: int) -> float:
-    """Processor time that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    """Processor time that a process has used; none once it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except FileNotFoundError:
+        return 0
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.parametrize(
+    "greedy",
+    [
+        "SELECT count(*) FROM range(10000000000) a, range(100000) b WHERE a.range % 7 = b.range",
+        "SELECT length(repeat('x', 3000000000 + range)) FROM range(10)",
+        "SELECT levenshtein(repeat('a', 200000 + range), repeat('b', 200000)) FROM range(9)",
+    ],
+)
+@pytest.mark.usefixtures("log")
+def test_sql_that_hears_no_interrupt_is_ended_all_the_same(
+    greedy: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun = time.monotonic()
+    status = main(["search", "--sql", greedy, "--timeout", "0.5", "--memory", "64"])
+    assert status == exit_codes.UNAVAILABLE
+    assert time.monotonic() - begun < 30  # its own budget would be minutes
+    assert re.search("the search|the SQL|runs SQL", capsys.readouterr().err)
+
+
+@pytest.mark.usefixtures("log")
+def test_chosen_columns_are_headed_as_they_were_asked_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    main(["search", "decision:denied", "--columns", "index,path,http_response_status_code"])
+    assert capsys.readouterr().out.splitlines() == [
+        "index  path      http_response_status_code",
+        "0      /admin/x  403",
+    ]
 
 
 @pytest.mark.usefixtures("log")

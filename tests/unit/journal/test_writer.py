@@ -253,3 +253,26 @@ def test_restarted_writer_counts_the_files_that_were_there(directory: Path) -> N
             writer.append([record_frame(bytes(300))])
     with JournalWriter(directory, clock=FakeClock(), options=SMALL) as writer:
         assert writer.is_full()
+
+
+def test_writer_counts_what_it_made_durable_and_the_streams_that_are_open(
+    directory: Path,
+) -> None:
+    with JournalWriter(directory, clock=FakeClock()) as writer:
+        writer.append([opened_frame(7), record_frame(b"12345", stream=7, first_seq=1)])
+        writer.append([opened_frame(8), closed_frame(stream=7, seq=2)])
+        opened, closed = len(opened_frame(7).data), len(closed_frame(stream=7, seq=2).data)
+        assert writer.entries_count == 4
+        assert writer.bytes_count == 2 * opened + 5 + closed
+        assert writer.streams_count == 1
+    # Another process counts from its own start; what was left open is still open.
+    with JournalWriter(directory, clock=FakeClock()) as writer:
+        assert (writer.entries_count, writer.bytes_count, writer.streams_count) == (0, 0, 1)
+
+
+def test_writer_does_not_count_what_the_disk_refused(directory: Path) -> None:
+    disk = SmallDisk(600)
+    with JournalWriter(directory, clock=FakeClock(), disk=disk) as writer:
+        with pytest.raises(UnavailableError):
+            writer.append([record_frame(b"x" * 5_000)])
+        assert (writer.entries_count, writer.bytes_count) == (0, 0)

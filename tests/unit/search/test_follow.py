@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from meshtrail.search import plan
+from meshtrail.search import follow, plan
 from meshtrail.search.follow import Follower
 from meshtrail.search.limits import SearchLimits
 from meshtrail.search.plan import SearchRequest
@@ -59,6 +59,16 @@ def test_a_follower_gives_each_new_match_once_and_in_order(
     assert read(follower) == []
     seal(log, 2)
     assert read(follower) == [13]
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 100])
+def test_what_came_in_a_pause_is_read_a_part_at_a_time(
+    log: SmallLog, searcher: Searcher, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(follow, "ENTRIES_AT_ONCE", at_once)
+    for _ in range(3):
+        seal(log, 3)
+    assert read(Follower(searcher, ODD, from_size=0)) == [1, 3, 5, 7]
 
 
 def test_a_follower_can_begin_anywhere(log: SmallLog, searcher: Searcher) -> None:

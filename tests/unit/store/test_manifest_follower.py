@@ -8,7 +8,12 @@ import pytest
 from meshtrail.errors import ManifestError, RollbackError, SignatureError
 from meshtrail.note import generate_signer
 from meshtrail.store import manifest_follower
-from meshtrail.store.manifest_files import manifest_path, read_newest
+from meshtrail.store.manifest_files import (
+    manifest_numbers,
+    manifest_path,
+    read_manifests,
+    read_newest,
+)
 from meshtrail.store.manifest_follower import ManifestFollower
 from tests.unit.search.small_log import ORIGIN, SmallLog, make_log
 
@@ -49,7 +54,7 @@ def test_follower_reads_only_what_is_new(
     follower.read()
     log.add_segment([{}])
     read: list[list[int]] = []
-    genuine = manifest_follower.read_manifests
+    genuine = read_manifests
 
     def counting(*arguments: object, numbers: list[int], **named: object) -> Iterator[object]:
         read.append(numbers)
@@ -89,6 +94,35 @@ def test_follower_goes_on_when_its_manifest_was_removed_behind_newer_snapshots(
     pinned = follower.read()
     assert pinned is not None
     assert pinned.manifest.number == 3
+
+
+def test_a_manifest_that_goes_while_it_is_read_on_from_is_no_tampering(
+    log: SmallLog, follower: ManifestFollower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.add_segment([{}])
+    follower.read()
+    log.add_segment([{}])
+    # Between two looks at the folder.
+    monkeypatch.setattr(manifest_follower, "manifest_numbers", lambda _: [1])
+    pinned = follower.read()
+    assert pinned is not None
+    assert pinned.manifest.number == 1
+    assert manifest_numbers(log.layout) == [0, 1]
+
+
+def test_another_manifest_in_the_place_of_a_known_one_is_a_rollback(
+    log: SmallLog, follower: ManifestFollower
+) -> None:
+    log.add_segment([{}])
+    before, previous = manifest_path(log.layout, 0).read_bytes(), log.previous
+    log.add_segment([{}])
+    follower.read()
+    manifest_path(log.layout, 1).unlink()
+    log.previous, log.manifests_count = previous, 1
+    log.add_segment([{}] * 2)
+    assert manifest_path(log.layout, 0).read_bytes() == before
+    with pytest.raises(RollbackError):
+        follower.read()
 
 
 def test_a_directory_that_became_older_is_a_rollback(

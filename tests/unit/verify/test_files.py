@@ -99,6 +99,8 @@ def test_files_that_nothing_names_are_explained_or_noted(tmp_path: Path) -> None
     (root / "segments" / "junk").write_bytes(b"")
     (root / "tiles" / "000000000016-000000000017.tiles").write_bytes(b"")
     (root / "notes.txt").write_bytes(b"")
+    (root / "run").mkdir()
+    (root / "run" / "up.json").write_bytes(b"{}")
     (root / "format.toml.tmp").write_bytes(b"")
     found = checks(list(unnamed_files(builder.layout, builder.live.by_name)))
     assert ("unknown-file", "segments/junk") in found

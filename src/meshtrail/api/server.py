@@ -1,0 +1,105 @@
+"""uvicorn on a socket of ours: bounded, silent, and stopped by us alone."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from typing import TYPE_CHECKING, Any, Final
+
+import uvicorn
+
+from meshtrail.api.connection import BoundedConnection
+from meshtrail.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from starlette.types import ASGIApp
+
+    from meshtrail.collect.address import Address
+
+BACKLOG: Final = 128
+KEEP_ALIVE_SECONDS: Final = 5
+DRAIN_SECONDS_MAX: Final = 5
+"""How long answers that were begun may go on after the end was asked for."""
+
+_SILENT: Final[dict[str, Any]] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"nowhere": {"class": "logging.NullHandler"}},
+    "loggers": {"uvicorn": {"handlers": ["nowhere"], "propagate": False}},
+}
+"""Diagnostics are ours: what fails in a handler is noted before uvicorn hears of it."""
+
+
+class Server(uvicorn.Server):
+    """Serves one application on one socket, until ``should_exit``."""
+
+    def __init__(
+        self, app: ASGIApp, *, connections_max: int, on_ready: Callable[[], object]
+    ) -> None:
+        """Take what to serve.
+
+        Args:
+            app: the application.
+            connections_max: more are answered with 503.
+            on_ready: called when requests are heard.
+        """
+        super().__init__(
+            uvicorn.Config(
+                app,
+                interface="asgi3",
+                http=BoundedConnection,
+                ws="none",
+                lifespan="off",
+                log_config=_SILENT,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                backlog=BACKLOG,
+                limit_concurrency=connections_max,
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=DRAIN_SECONDS_MAX,
+            )
+        )
+        self._on_ready = on_ready
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to the process."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, then say so."""
+        await super().startup(sockets)
+        self._on_ready()
+
+
+def open_socket(address: Address) -> socket.socket:
+    """A socket that listens there.
+
+    Raises:
+        ConfigError: the address cannot be listened on.
+    """
+    text = address.format()
+    try:
+        (family, kind, protocol, _, place), *_ = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM
+        )
+        listening = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {text}: {error.strerror}", address=text) from error
+    try:
+        # A connection of before a restart, which the system still remembers, is in nobody's way.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(place)
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise ConfigError(
+            f"cannot listen on {text}: {error.strerror}. Is another process listening there? "
+            "--http names another address, --http off none",
+            address=text,
+        ) from error
+    listening.setblocking(False)  # noqa: FBT003 - the standard library's signature
+    return listening
