@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 COMMANDS: Final = {
+    "demo": (
+        "meshtrail.cli.demo",
+        "a mesh of real Envoys, a staged breach, a guided investigation",
+    ),
     "up": ("meshtrail.cli.up", "record: receive, journal and seal, on this machine"),
     "status": ("meshtrail.cli.status", "what is recorded and sealed"),
     "search": (
@@ -28,11 +32,15 @@ COMMANDS: Final = {
     "check": ("meshtrail.cli.check", "check a proof or a bundle, offline"),
     "keys": ("meshtrail.cli.keys", "make, show and pin keys"),
     "catalogue": ("meshtrail.cli.catalogue", "list the log's Parquet files for other engines"),
+    "emit-config": (
+        "meshtrail.cli.emit_config",
+        "the configuration that makes Envoy or Istio report here",
+    ),
     "export": ("meshtrail.cli.export", "write the log for other tools"),
 }
 
 NOT_BUILT: Final = (
-    "config", "demo", "import", "path", "reach", "replay", "timeline", "witness",
+    "config", "import", "path", "reach", "replay", "timeline", "witness",
 )  # fmt: skip
 """Commands that are promised: they say that they are not built yet, rather than be unknown."""
 
@@ -106,7 +114,7 @@ def _run(arguments: list[str]) -> int:
 
 def help_text() -> str:
     """What ``meshtrail --help`` prints."""
-    commands = "\n".join(f"  {name:<12}{about}" for name, (_, about) in COMMANDS.items())
+    commands = "\n".join(f"  {name:<13}{about}" for name, (_, about) in COMMANDS.items())
     exits = "\n".join(f"  {code:<5}{meaning}" for code, meaning in exit_codes.MEANINGS.items())
     return _ABOUT.format(commands=commands, exits=exits)
 

@@ -1,0 +1,180 @@
+"""One workload's Envoy: who may come in, where its service's calls go, what is reported of both.
+
+Others come in at ``inbound`` with mTLS, are held against the policies, and reach the service; what
+the service calls goes out at ``outbound``, with mTLS again. Both report to meshtrail.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from meshtrail.demo import envoy_config
+from meshtrail.demo.workloads import NAMESPACE, WORKLOADS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from meshtrail.demo.authority import Authority, Identity
+    from meshtrail.demo.envoy_config import Config
+    from meshtrail.demo.loopback import Ports
+    from meshtrail.demo.workloads import Policy, Rule, Workload
+
+HTTP_LOG: Final = "http_envoy_accesslog"
+LISTENER_LOG: Final = "listener_envoy_accesslog"
+REPORTED_LISTENERS: Final = ("inbound", "public")
+"""Listeners that report connections, besides requests; failed handshakes are among them."""
+HTTP_DOORS: Final = ("inbound", "outbound", "public")
+_BUFFER_BYTES: Final = 1 << 20
+"""Room for all records of a demo: with Envoy's 16 KiB, what is logged before the stream to
+meshtrail stands, a TLS handshake later, would be dropped."""
+_TO_SERVICE: Final = "inbound|8080||"
+
+
+@dataclass(frozen=True, slots=True)
+class MeshPlan:
+    """Where everybody is, and who they are.
+
+    Attributes:
+        ips: the address of each workload, by its name.
+        identities: the SVID of each workload, by its name.
+        collector: the SVID of meshtrail's gRPC door.
+        collector_port: of that door, on 127.0.0.1.
+    """
+
+    ips: Mapping[str, str]
+    ports: Ports
+    authority: Authority
+    identities: Mapping[str, Identity]
+    collector: Identity
+    collector_port: int
+
+
+def make_sidecar_config(workload: Workload, plan: MeshPlan) -> Config:
+    """The whole configuration of one workload's Envoy."""
+    ip, ports = plan.ips[workload.name], plan.ports
+    others = [other for other in WORKLOADS if other is not workload]
+    listeners = [_inbound(workload, plan), _outbound(workload, others, plan)]
+    if workload.is_public:
+        listeners.append(_public(workload, plan))
+    service = envoy_config.cluster(_TO_SERVICE, ports.application, ip=ip, source_ip=ip)
+    return envoy_config.bootstrap(
+        node=envoy_config.node(workload=workload.name, namespace=NAMESPACE, ip=ip),
+        listeners=listeners,
+        clusters=[
+            service,
+            _collector(workload, plan),
+            *(_upstream(workload, other, plan) for other in others),
+        ],
+        admin=envoy_config.address(ports.admin, ip=ip),
+    )
+
+
+def make_rbac_filters(policies: tuple[Policy, ...], *, ids: Mapping[str, str]) -> list[Config]:
+    """The filters that enforce a workload's policies: DENY before ALLOW, as Istio orders them.
+
+    Args:
+        policies: of the workload.
+        ids: the SPIFFE ID of each workload, by its name.
+    """
+    filters = []
+    for action in ("DENY", "ALLOW"):
+        rules = {
+            f"ns[{NAMESPACE}]-policy[{policy.name}]-rule[{at}]": _rbac_policy(rule, ids)
+            for policy in policies
+            if policy.action == action
+            for at, rule in enumerate(policy.rules)
+        }
+        if rules:
+            filters.append(envoy_config.http_rbac(action, rules))
+    return filters
+
+
+def _rbac_policy(rule: Rule, ids: Mapping[str, str]) -> Config:
+    return envoy_config.policy(
+        spiffe_ids=[ids[name] for name in rule.callers],
+        path_prefix=rule.path_prefix,
+        method=rule.method,
+    )
+
+
+def _inbound(workload: Workload, plan: MeshPlan) -> Config:
+    identity = plan.identities[workload.name]
+    return envoy_config.listener(
+        "inbound",
+        [_to_service("inbound", workload, plan)],
+        at=envoy_config.address(plan.ports.inbound, ip=plan.ips[workload.name]),
+        access_log=envoy_config.tcp_access_log(LISTENER_LOG, buffer_bytes=_BUFFER_BYTES),
+        transport_socket=envoy_config.downstream_mtls(plan.authority, identity),
+        listener_filters=[envoy_config.tls_inspector()],
+    )
+
+
+def _public(workload: Workload, plan: MeshPlan) -> Config:
+    return envoy_config.listener(
+        "public",
+        [_to_service("public", workload, plan)],
+        at=envoy_config.address(plan.ports.public, ip=plan.ips[workload.name]),
+        access_log=envoy_config.tcp_access_log(LISTENER_LOG, buffer_bytes=_BUFFER_BYTES),
+    )
+
+
+def _to_service(stat_prefix: str, workload: Workload, plan: MeshPlan) -> Config:
+    ids = {name: identity.spiffe_id for name, identity in plan.identities.items()}
+    return envoy_config.http_filter(
+        stat_prefix,
+        access_log=envoy_config.http_access_log(HTTP_LOG, buffer_bytes=_BUFFER_BYTES),
+        routes=[envoy_config.route("/", _TO_SERVICE)],
+        http_filters=make_rbac_filters(workload.policies, ids=ids),
+    )
+
+
+def _outbound(workload: Workload, others: list[Workload], plan: MeshPlan) -> Config:
+    http = envoy_config.http_filter(
+        "outbound",
+        access_log=envoy_config.http_access_log(HTTP_LOG, buffer_bytes=_BUFFER_BYTES),
+        virtual_hosts=[
+            envoy_config.virtual_host(
+                other.name, [other.domain], [envoy_config.route("/", _cluster_name(other))]
+            )
+            for other in others
+        ],
+    )
+    at = envoy_config.address(plan.ports.outbound, ip=plan.ips[workload.name])
+    return envoy_config.listener("outbound", [http], at=at)
+
+
+def _upstream(workload: Workload, other: Workload, plan: MeshPlan) -> Config:
+    """Another workload's sidecar, called with this one's identity from this one's address."""
+    transport_socket = envoy_config.upstream_mtls(
+        plan.authority,
+        plan.identities[workload.name],
+        peer=plan.identities[other.name].spiffe_id,
+        sni=f"outbound_.8080_._.{other.domain}",
+    )
+    return envoy_config.cluster(
+        _cluster_name(other),
+        plan.ports.inbound,
+        ip=plan.ips[other.name],
+        source_ip=plan.ips[workload.name],
+        transport_socket=transport_socket,
+    )
+
+
+def _cluster_name(other: Workload) -> str:
+    return f"outbound|8080||{other.domain}"
+
+
+def _collector(workload: Workload, plan: MeshPlan) -> Config:
+    return envoy_config.cluster(
+        envoy_config.COLLECTOR_CLUSTER,
+        plan.collector_port,
+        source_ip=plan.ips[workload.name],
+        transport_socket=envoy_config.upstream_mtls(
+            plan.authority,
+            plan.identities[workload.name],
+            peer=plan.collector.spiffe_id,
+            alpn="h2",
+        ),
+        is_http2=True,
+    )

@@ -1,0 +1,178 @@
+"""The configuration of an Envoy of one's own: what to add, and where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from textwrap import indent
+from typing import TYPE_CHECKING, Final
+
+from meshtrail.errors import ConfigError
+from meshtrail.wiring.access_logs import (
+    PERIOD,
+    PORTIONS,
+    format_http_log,
+    format_tcp_log,
+    make_log_names,
+)
+from meshtrail.wiring.identity import (
+    FileIdentity,
+    SdsIdentity,
+    format_sds_files,
+    format_transport_socket,
+)
+from meshtrail.wiring.values import check_spiffe_id, quote
+
+if TYPE_CHECKING:
+    from meshtrail.wiring.access_logs import LogNames
+    from meshtrail.wiring.values import Endpoint
+
+CLUSTER: Final = "meshtrail"
+_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_TLS_INSPECTOR: Final = "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvoyWiring:
+    """What an Envoy has to know.
+
+    Attributes:
+        collector: where meshtrail listens.
+        identity: the proxy's own certificate; None sends in the clear, on loopback only.
+        collector_spiffe_id: whom the certificate of the collector must name; without it, the host
+            of ``collector``.
+        log_prefix: begins the names of the access logs; None takes Istio's names.
+
+    Raises:
+        ConfigError: a value cannot stand, or records would go out in the clear.
+    """
+
+    collector: Endpoint
+    identity: FileIdentity | SdsIdentity | None = None
+    collector_spiffe_id: str | None = None
+    log_prefix: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what would not be safe, or could not work."""
+        if self.identity is None and not self.collector.is_loopback:
+            raise ConfigError(
+                f"{self.collector.format()} is not a loopback address, and records would go there "
+                "in the clear, from nobody: give --cert, --key and --ca, or --sds-cluster"
+            )
+        if self.collector_spiffe_id is not None:
+            check_spiffe_id(self.collector_spiffe_id, option="--collector-spiffe-id")
+            if self.identity is None:
+                raise ConfigError(
+                    "--collector-spiffe-id is held against a certificate, and there is none in the "
+                    "clear: give --cert, --key and --ca, or --sds-cluster"
+                )
+
+
+def format_envoy(wiring: EnvoyWiring) -> str:
+    """The configuration as YAML: what to add, under a key for each place; then files, if any."""
+    names = make_log_names(wiring.log_prefix)
+    pieces = [
+        _format_head(wiring),
+        _format_cluster(wiring),
+        _format_listener(names),
+        _format_tls_listener(),
+        _format_http(names),
+        _format_tcp(names),
+    ]
+    files = []
+    if isinstance(wiring.identity, FileIdentity):
+        files = format_sds_files(wiring.identity)
+    return "---\n".join(["\n".join(pieces), *files])
+
+
+def _format_head(wiring: EnvoyWiring) -> str:
+    return f"""\
+# What an Envoy needs to report to meshtrail at {wiring.collector.format()}, made by
+# `meshtrail emit-config envoy`. The five keys name five places; add what stands under each there.
+#
+# Envoy's node.id and node.cluster should be set (in the bootstrap, or by --service-node and
+# --service-cluster): they become reporter_id and reporter_cluster. Add no filter and no sampling to
+# an access log: what was not sent is in no log, and nobody can tell.
+#
+{PORTIONS}"""
+
+
+def _format_cluster(wiring: EnvoyWiring) -> str:
+    collector = wiring.collector
+    kind = "STATIC" if collector.is_ip else "STRICT_DNS"
+    address = f"{{address: {quote(collector.host)}, port_value: {collector.port}}}"
+    socket = format_transport_socket(
+        wiring.identity, collector=collector, spiffe_id=wiring.collector_spiffe_id
+    )
+    return f"""\
+# 1. In static_resources.clusters, or wherever your clusters come from.
+clusters:
+- name: {CLUSTER}
+  type: {kind}
+  connect_timeout: 5s
+  load_assignment:
+    cluster_name: {CLUSTER}
+    endpoints:
+    - lb_endpoints:
+      - endpoint: {{address: {{socket_address: {address}}}}}
+  typed_extension_protocol_options:
+    {_OPTIONS}:
+      "@type": type.googleapis.com/{_OPTIONS}
+      explicit_http_config:
+        # gRPC is HTTP/2. The pings notice within 40 s that a collector is gone without a word; TCP
+        # alone takes a quarter of an hour, and what is sent meanwhile is lost.
+        http2_protocol_options: {{connection_keepalive: {{interval: 30s, timeout: 10s}}}}
+{indent(socket, "  ")}"""
+
+
+def _format_listener(names: LogNames) -> str:
+    log = format_tcp_log(names.listener, cluster=CLUSTER)
+    return f"""\
+# 2. In every listener: a record of each connection as it ends. Only here does a TLS handshake that
+# failed show at all, and a connection that no filter chain took.
+listener:
+  access_log:
+{indent(log, "  ")}
+"""
+
+
+def _format_tls_listener() -> str:
+    return f"""\
+# 3. In every listener that ends TLS, and in no other: where callers speak in the clear, Envoy would
+# report a TLS error for each of them.
+tls_listener:
+  listener_filters:
+  # The caller's JA3 fingerprint, also where the handshake fails.
+  - name: envoy.filters.listener.tls_inspector
+    typed_config:
+      "@type": type.googleapis.com/{_TLS_INSPECTOR}
+      enable_ja3_fingerprinting: true
+"""
+
+
+def _format_http(names: LogNames) -> str:
+    log = format_http_log(names.http, cluster=CLUSTER)
+    return f"""\
+# 4. In every http_connection_manager: a record of each request as it ends. Leave
+# generate_request_id as it is (true): the id joins what both ends say of a request. Decisions of
+# RBAC filters are in the record without being asked for.
+http_connection_manager:
+  access_log:
+{indent(log, "  ")}
+  # Requests that last, such as gRPC streams, are told of every minute, not only at their end.
+  access_log_options: {{access_log_flush_interval: {PERIOD}}}
+"""
+
+
+def _format_tcp(names: LogNames) -> str:
+    chosen = """\
+  # The listener's log has the end of each connection already: a second record would count twice.
+  filter: {log_type_filter: {types: [TcpPeriodic]}}
+"""
+    log = format_tcp_log(names.tcp, cluster=CLUSTER, filtered=chosen)
+    return f"""\
+# 5. In every tcp_proxy: a record of each connection every minute while it lasts, which may be days.
+tcp_proxy:
+  access_log:
+{indent(log, "  ")}
+  access_log_options: {{access_log_flush_interval: {PERIOD}}}
+"""

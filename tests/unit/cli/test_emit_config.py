@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+import yaml
+
+from meshtrail.cli import exit_codes
+from meshtrail.cli.emit_config import main, make_emit_config_parser
+from meshtrail.errors import ConfigError
+from tests.unit.wiring.wirings import CA, CERT, COLLECTOR, KEY, TEXTS
+
+FILES = ["--cert", CERT, "--key", KEY, "--ca", CA]
+ELSEWHERE = ["--address", "trail.example.com:4317"]
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main(arguments) == exit_codes.OK
+    return capsys.readouterr().out
+
+
+def test_defaults_are_those_of_up_and_of_the_manifests(capsys: pytest.CaptureFixture[str]) -> None:
+    assert printed(capsys, "envoy") == TEXTS["envoy-plaintext"]
+    assert printed(capsys, "istio") == TEXTS["istio"]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("envoy-files", ["envoy", *ELSEWHERE, *FILES, "--collector-spiffe-id", COLLECTOR]),
+        (
+            "envoy-sds-dir",
+            ["envoy", *ELSEWHERE, *FILES, "--sds-dir", "/etc/envoy/sds", "--log-name", "shop"],
+        ),
+        (
+            "envoy-sds-cluster",
+            ["envoy", "--address", "[fd00::7]:4317", "--sds-cluster", "spire_agent"],
+        ),
+        ("istio-outside", ["istio", *ELSEWHERE, "--collector-spiffe-id", COLLECTOR]),
+    ],
+)
+def test_every_option_reaches_the_configuration(
+    name: str, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert printed(capsys, *arguments) == TEXTS[name]
+
+
+def test_secrets_and_root_namespace_are_passed_on(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--sds-cluster", "sds", "--sds-cert", "mine", "--sds-ca", "theirs"]
+    text = printed(capsys, "envoy", *ELSEWHERE, *arguments)
+    assert {'name: "mine"', 'name: "theirs"'} <= set(re.findall(r'name: "\w+"', text))
+    assert 'namespace: "mesh"' in printed(capsys, "istio", "--root-namespace", "mesh")
+
+
+def test_one_part_of_istio_is_printed_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    only = list(yaml.safe_load_all(printed(capsys, "istio", "--only", "mesh-config")))
+    assert [list(document) for document in only] == [["meshConfig"]]
+    resources = yaml.safe_load_all(printed(capsys, "istio", "--only", "resources"))
+    assert all(document["kind"] for document in resources)
+
+
+def test_json_holds_the_yaml_and_what_it_was_made_of(capsys: pytest.CaptureFixture[str]) -> None:
+    facts = json.loads(printed(capsys, "envoy", "--json"))
+    assert facts == {
+        "for": "envoy",
+        "address": "127.0.0.1:4317",
+        "yaml": TEXTS["envoy-plaintext"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["envoy", "--only", "resources"], "--only goes with istio"),
+        (["envoy", "--root-namespace", "a"], "--root-namespace goes with istio"),
+        (["istio", "--cert", CERT], "--cert goes with envoy"),
+        (["istio", "--sds-cluster", "a"], "--sds-cluster goes with envoy"),
+        (["envoy", "--cert", CERT], "mTLS needs all three"),
+        (["envoy", "--sds-dir", "/sds"], "mTLS needs all three"),
+        (["envoy", *FILES, "--sds-cluster", "a"], "--sds-cluster takes the place"),
+        (["envoy", "--sds-ca", "a"], "--sds-ca goes with --sds-cluster"),
+        (["linkerd"], "invalid choice"),
+        ([], "required"),
+    ],
+)
+def test_options_that_make_no_sense_together_are_a_usage_error(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == exit_codes.USAGE
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["envoy", *ELSEWHERE],
+        ["envoy", "--address", "trail"],
+        ["envoy", *FILES, "--log-name", 'a"\nb: c'],
+        ["istio", *ELSEWHERE],
+    ],
+)
+def test_value_that_cannot_stand_is_a_configuration_error(arguments: list[str]) -> None:
+    with pytest.raises(ConfigError):
+        main(arguments)
+
+
+def test_examples_of_the_help_print_a_configuration(capsys: pytest.CaptureFixture[str]) -> None:
+    text = make_emit_config_parser().format_help()
+    examples = re.findall(r"^  meshtrail emit-config (.*?)(?: \|.*)?$", text, re.MULTILINE)
+    assert len(examples) == 4
+    for example in examples:
+        assert list(yaml.safe_load_all(printed(capsys, *example.split())))

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import pytest
+
+from meshtrail.demo.settling import is_flushed
+
+SETTLED = {
+    "http.admin.downstream_rq_total": 90,
+    "http.inbound.downstream_rq_total": 5,
+    "http.outbound.downstream_rq_total": 3,
+    "http.public.downstream_rq_total": 2,
+    "listener.inbound.downstream_cx_destroy": 4,
+    "listener.public.downstream_cx_destroy": 1,
+    "listener.outbound.downstream_cx_destroy": 70,
+    "access_logs.grpc_access_log.grpc_entries_flushed": 15,
+}
+
+
+def test_envoy_has_sent_all_when_every_request_and_ended_connection_is_out() -> None:
+    assert is_flushed(SETTLED)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "http.inbound.downstream_rq_total",
+        "http.outbound.downstream_rq_total",
+        "http.public.downstream_rq_total",
+        "listener.inbound.downstream_cx_destroy",
+        "listener.public.downstream_cx_destroy",
+    ],
+)
+def test_one_more_of_anything_that_is_reported_is_waited_for(name: str) -> None:
+    assert not is_flushed({**SETTLED, name: SETTLED[name] + 1})
+
+
+def test_envoy_that_has_nothing_to_report_has_sent_all() -> None:
+    assert is_flushed({})
