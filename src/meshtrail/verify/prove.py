@@ -71,7 +71,7 @@ def prove(
         ConfigError: a file is there already, or cannot be written.
     """
     log = ProvenLog(root, trusted)
-    evidence = tuple(log.prove(indexes))
+    evidence = tuple(log.prove(indexes, has_events=False))
     contents = {
         out / f"{one.leaf_index}.{suffix}": data
         for one in evidence

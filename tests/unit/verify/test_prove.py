@@ -20,6 +20,7 @@ from meshtrail.errors import (
     SignatureError,
 )
 from meshtrail.merkle import hash_leaf
+from meshtrail.model.entry import decode_header
 from meshtrail.note import open_proof
 from meshtrail.verify import (
     KeySource,
@@ -71,7 +72,9 @@ def test_entries_of_many_row_groups_are_proven(tmp_path: Path) -> None:
     report = prove(tmp_path / "log", indexes, trusted=TRUSTED, out=tmp_path / "out")
     assert [one.leaf_index for one in report.evidence] == indexes
     assert [one.entry for one in report.evidence] == [builder.entries[index] for index in indexes]
-    assert [one.event["seq"] for one in report.evidence] == indexes
+    assert [decode_header(one.entry).seq for one in report.evidence] == indexes
+    proven = ProvenLog(tmp_path / "log", TRUSTED).prove(indexes)
+    assert [one.event["seq"] for one in proven] == indexes
 
 
 def test_index_outside_the_published_log_is_refused_with_its_size(
