@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,10 @@ settings.register_profile("nightly", settings.get_profile("default"), max_exampl
 settings.load_profile(
     os.environ.get("MESHTRAIL_HYPOTHESIS", "ci" if os.environ.get("CI") else "default")
 )
+
+# A run in the background of a script ignores Ctrl-C, and so would all that it starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -131,8 +131,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for source in sources:
                 copy(ROOT / source, Path(target), is_folder=target.endswith("/"))
         elif step.name == "RUN":
-            # `python3` is this one: the base of the image has one that is as new or newer.
-            path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+            # `python3` is the one that this one's environment was made with, which has pip: the
+            # base of the image has one that is as new or newer.
+            path = f"{Path(sys.base_prefix, 'bin')}:{os.environ['PATH']}"
             subprocess.run(["sh", "-ec", rest], check=True, env={**os.environ, "PATH": path})
     return root
 

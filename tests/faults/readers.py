@@ -157,10 +157,10 @@ class Campaign:
         return Searcher(self.layout, self._verifier, origin=origin, limits=limits)
 
     def take_turn(self) -> bool:
-        """Whether there is one more question to ask."""
+        """Whether there is one more question to ask: until all are, and files were merged too."""
         with self._lock:
             self._left_count -= 1
-            return self._left_count >= 0
+            return self._left_count >= 0 or not self._merges_count()
 
     def run(self) -> str:
         """Ask all questions; returns what happened, in a line."""
