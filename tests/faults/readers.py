@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +26,7 @@ from meshtrail.search.period import Period
 from meshtrail.search.plan import SearchRequest
 from meshtrail.search.searcher import Searcher
 from meshtrail.store.layout import Layout
+from meshtrail.store.manifest_files import manifest_numbers, manifest_path
 from meshtrail.units import UnixNanos
 from tests.faults.kill import RECORD_NAME, Sender, UpProcess
 
@@ -201,8 +202,12 @@ class Campaign:
 
     def _merges_count(self) -> int:
         """Manifests that put a merged segment in place of others."""
-        notes = (path.read_text(encoding="utf-8") for path in self.layout.manifests.iterdir())
-        return sum("merge" in note for note in notes)
+        count = 0
+        for number in manifest_numbers(self.layout):
+            # Older ones go while they are counted.
+            with suppress(FileNotFoundError):
+                count += b"merge" in manifest_path(self.layout, number).read_bytes()
+        return count
 
 
 def _rows(batches: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - any iterable of record batches
