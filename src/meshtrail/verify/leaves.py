@@ -7,7 +7,9 @@ the one process that rebuilds the tree; here nothing is compared with tiles or c
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -137,9 +139,11 @@ def read_rows(piece: Piece, columns: list[str], dictionaries: list[str]) -> Iter
         dictionaries: string columns to be read as dictionary arrays.
     """
     skip, left = piece.skip, piece.end - piece.start
-    with pq.ParquetFile(piece.path, read_dictionary=dictionaries) as file:
+    stat = Path(piece.path).stat()
+    footer = _read_footer(piece.path, (stat.st_ino, stat.st_size, stat.st_mtime_ns))
+    with pq.ParquetFile(piece.path, metadata=footer, read_dictionary=dictionaries) as file:
         batches = file.iter_batches(
-            batch_size=_batch_rows(file.metadata, piece, columns),
+            batch_size=_batch_rows(footer, piece, columns),
             row_groups=list(piece.row_groups),
             columns=columns,
             use_threads=False,
@@ -150,6 +154,12 @@ def read_rows(piece: Piece, columns: list[str], dictionaries: list[str]) -> Iter
             if chosen.num_rows:
                 left -= chosen.num_rows
                 yield pa.Table.from_batches([chosen])
+
+
+@lru_cache(maxsize=2)
+def _read_footer(path: str, _identity: tuple[int, int, int]) -> pq.FileMetaData:
+    """The footer of a segment, kept for its next piece: one of 1.2 MB takes 16 ms to read."""
+    return pq.read_metadata(path)
 
 
 def _batch_rows(footer: pq.FileMetaData, piece: Piece, columns: list[str]) -> int:
@@ -188,9 +198,8 @@ def _read_headers(entries: pa.Array, start: int, done: Examined) -> npt.NDArray[
     lengths = np.diff(offsets)
     too_short = np.flatnonzero(lengths < HEADER_BYTES)
     if not len(too_short):
-        data = np.frombuffer(entries.buffers()[2] or b"", dtype=np.uint8)
-        places = offsets[:-1, None] + np.arange(HEADER_BYTES, dtype=np.int32)
-        return np.ascontiguousarray(data[places]).view(HEADER_DTYPE).ravel()
+        cut = pc.binary_slice(entries, 0, HEADER_BYTES)
+        return np.frombuffer(cut.buffers()[2] or b"", HEADER_DTYPE, len(cut))
     done.found.add_rows(
         too_short.tolist(), lambda row: _not_an_entry(start + row, f"it has {lengths[row]} bytes")
     )
@@ -267,9 +276,10 @@ def _check_columns(
     }
     for name, want in numbers.items():
         column = table.column(name).chunk(0)
-        differs = pc.fill_null(pc.not_equal(column, pa.array(want)), fill_value=True)
-        rows = np.flatnonzero(differs.to_numpy(zero_copy_only=False))
-        _blame_column(done, rows, name=name, want=want.tolist(), column=column, start=start)
+        if not column.equals(pa.array(want, column.type)):
+            differs = pc.fill_null(pc.not_equal(column, pa.array(want)), fill_value=True)
+            rows = np.flatnonzero(differs.to_numpy(zero_copy_only=False))
+            _blame_column(done, rows, name=name, want=want.tolist(), column=column, start=start)
     formats = headers["payload_format"].astype(np.int64)
     names = {
         "payload_format": (formats, FORMAT_NAMES),

@@ -1,7 +1,8 @@
 """Work spread over processes, with results in the order of the tasks.
 
 A task is a function of this package and a picklable argument; what a worker sends back is data.
-This process works too, whenever the others have enough to do: a pool of two is one more process.
+Where there are workers, this process only hands out and joins: a task in it would hold the
+interpreter from the thread that takes results, and every worker would wait for that.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ R = TypeVar("R")
 K = TypeVar("K")
 
 _AHEAD = 2
-"""Tasks handed to each other process: one under way, and one so that it need not wait."""
+"""Tasks handed to each worker: one under way, and one so that it need not wait."""
 
 _KEPT = 4
 """Finished results that may wait for an earlier one, so that memory stays small."""
@@ -55,12 +56,11 @@ class Pending(Generic[R]):
 
 
 class Workers:
-    """Some processes, this one among them; the others start with the first task."""
+    """Some processes that start with the first task; this one alone when there is but one."""
 
     def __init__(self, count: int) -> None:
-        self._others = max(count, 1) - 1
+        self._count = count if count > 1 else 0
         self._pool: ProcessPoolExecutor | None = None
-        self._handed_out: list[Future[object]] = []
 
     def __enter__(self) -> Self:
         return self
@@ -77,24 +77,24 @@ class Workers:
     @property
     def waiting_max(self) -> int:
         """How many results may wait for an earlier one."""
-        return self._others * _AHEAD + _KEPT if self._others else 0
+        return self._count * _AHEAD + _KEPT if self._count else 0
 
     def submit(self, function: Callable[[T], R], task: T) -> Pending[R]:
-        """Start a task elsewhere, or do it here when the others have enough to do."""
-        self._handed_out = [future for future in self._handed_out if not future.done()]
-        if len(self._handed_out) >= self._others * _AHEAD:
+        """Start a task in a worker; do it here when there is none.
+
+        The caller keeps at most ``waiting_max`` of them waiting.
+        """
+        if not self._count:
             return Pending(function(task))
         if self._pool is None:
             # Not fork: Arrow and the caller may hold threads, and their locks would be copied held.
             self._pool = ProcessPoolExecutor(
-                self._others, mp_context=multiprocessing.get_context("spawn")
+                self._count, mp_context=multiprocessing.get_context("spawn")
             )
         try:
-            future = self._pool.submit(function, task)
+            return Pending(self._pool.submit(function, task))
         except BrokenProcessPool as error:
             raise _killed() from error
-        self._handed_out.append(future)  # type: ignore[arg-type] # only asked whether it is done
-        return Pending(future)
 
     def map_beside(
         self, function: Callable[[T], R], tasks: Iterable[tuple[K, T]]
