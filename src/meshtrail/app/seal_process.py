@@ -23,9 +23,16 @@ SWITCH_SECONDS: Final = 0.000_5
 """Whoever writes a segment asks for the interpreter at each megabyte, and would wait 5 ms for it
 each time that files are merged meanwhile: a tenth of the sealer's speed."""
 
+_NANOS: Final = 1_000_000_000
+
 
 class Ticking(Protocol):
     """What seals: a ``Sealer``."""
+
+    @property
+    def read_ns(self) -> int:
+        """When the journals were last read: monotonic nanoseconds."""
+        ...
 
     def tick(self) -> int:
         """Seal what is there; returns how many entries, 0 only when the journals hold no more."""
@@ -87,7 +94,7 @@ def run_sealer(
     Args:
         sealer: what ticks.
         stopping: set from another thread.
-        tick_seconds: from the beginning of a tick to that of the next.
+        tick_seconds: from one reading of the journals to the next.
         work: is told of each tick.
     """
     work = work or Work()
@@ -97,7 +104,9 @@ def run_sealer(
         took = time.monotonic() - begun
         work.ticks_count += 1
         work.seconds += took
-        stopping.wait(max(tick_seconds - took, 0))
+        # What was taken ahead was read in the middle of the tick before.
+        since_read = (time.monotonic_ns() - sealer.read_ns) / _NANOS
+        stopping.wait(max(tick_seconds - since_read, 0))
     while sealer.tick():
         pass
 

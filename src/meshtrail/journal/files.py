@@ -41,10 +41,17 @@ def list_files(directory: Path) -> list[int]:
         raise _durability_error("list", directory, error) from error
 
 
-def count_bytes(directory: Path) -> int:
-    """Bytes in all files of the journal together. A file removed meanwhile counts nothing."""
+def count_bytes(directory: Path, *, first: int = 0) -> int:
+    """Bytes in the files of the journal together. A file removed meanwhile counts nothing.
+
+    Args:
+        directory: of the journal.
+        first: files with a lower number are left out.
+    """
     total = 0
     for file_number in list_files(directory):
+        if file_number < first:
+            continue
         try:
             total += file_path(directory, file_number).stat().st_size
         except FileNotFoundError:

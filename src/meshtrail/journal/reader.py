@@ -14,7 +14,7 @@ import numpy as np
 
 from meshtrail.errors import JournalDamageError
 from meshtrail.journal.batch import BATCH_HEADER_BYTES, Batch, declared_bytes, decode_batches
-from meshtrail.journal.files import file_path, list_files, open_file
+from meshtrail.journal.files import count_bytes, file_path, list_files, open_file
 from meshtrail.journal.frame import ROW_DTYPE
 from meshtrail.journal.header import PreviousFile
 from meshtrail.store.durable import Disk, remove_file
@@ -56,6 +56,15 @@ class JournalSlice:
     def frame(self, index: int) -> memoryview:
         """The bytes of one frame."""
         return self.data[self.offsets[index] : self.offsets[index + 1]]
+
+    def join(self, following: JournalSlice) -> JournalSlice:
+        """These frames and those that follow them in the same journal; both are copied."""
+        return JournalSlice(
+            np.concatenate([self.rows, following.rows]),
+            memoryview(b"".join([self.data, following.data])),
+            np.concatenate([self.offsets, following.offsets[1:] + self.offsets[-1]]),
+            following.end,
+        )
 
 
 class JournalReader:
@@ -115,6 +124,17 @@ class JournalReader:
                 return None
             if not self._go_on(file, position, later):
                 return None
+
+    def count_waiting(self) -> int:
+        """Bytes behind the position, complete batches or not; 0 before the first was read.
+
+        Raises:
+            DurabilityError: the disk refuses.
+        """
+        if self._position is None:
+            return 0
+        number, offset = self._position.file_number, self._position.offset
+        return max(count_bytes(self.directory, first=number) - offset, 0)
 
     def remove_before(self, file_number: int) -> None:
         """Remove the files before ``file_number``, oldest first.

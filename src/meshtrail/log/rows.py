@@ -50,7 +50,7 @@ class NewRows:
         self._deriver = deriver
         self._begin(0)
 
-    def make(self, tree: Frontier, *, on_begun: Callable[[], object]) -> Iterator[pa.Table]:
+    def make(self, tree: Frontier, *, on_turn: Callable[[], object]) -> Iterator[pa.Table]:
         """The rows as ``write_segment`` takes them, in tables of at most ``ROWS_AT_ONCE``.
 
         A sender can put millions of empty records into one message, and what is made of a record
@@ -59,7 +59,8 @@ class NewRows:
 
         Args:
             tree: the tree before them; gets their leaves when all rows were taken.
-            on_begun: called when all of these are on the way, and others may be put behind them.
+            on_turn: others may be put behind these: called when all of these are on the way, and
+                again when the last of them is derived, and nothing of these keeps the deriver busy.
 
         Raises:
             DurabilityError: the deriver's answer is not about these entries.
@@ -67,10 +68,13 @@ class NewRows:
         leaf_hashes = []
         for first in range(0, self.count, ROWS_AT_ONCE):
             self._begin(first + ROWS_AT_ONCE)
-            if first + ROWS_AT_ONCE >= self.count:
-                on_begun()
+            is_last = first + ROWS_AT_ONCE >= self.count
+            if is_last:
+                on_turn()
             part = self._batch.entries.slice(first, ROWS_AT_ONCE)
             events = self._deriver.take()
+            if is_last:
+                on_turn()
             _check_events(events, LeafIndex(self._start + first), len(part))
             yield events.append_column(SEGMENT_SCHEMA.field("entry"), part)
             leaf_hashes.append(hash_leaves(_slices(part)))

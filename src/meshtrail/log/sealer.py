@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 import pyarrow as pa
@@ -108,7 +107,7 @@ class Sealer:
             self._check_clock()
             deriver = deriver or DeriverHere()
             deriver.open(signer.name, layout, self._find_stream_events())
-            self._taking = Taking(disk, layout, options, self._committer, deriver)
+            self._taking = Taking(disk, layout, options, self._committer, deriver, clock=clock)
             self._committer.start()
         except BaseException:
             self._lock.close()
@@ -126,6 +125,11 @@ class Sealer:
     def tree_size(self) -> int:
         """Entries sealed."""
         return self._committer.tree_size
+
+    @property
+    def read_ns(self) -> int:
+        """When the journals were last read: monotonic nanoseconds."""
+        return self._taking.read_ns
 
     def tick(self) -> int:
         """Seal what the journals hold now, at most ``read_bytes_max`` of each.
@@ -185,7 +189,7 @@ class Sealer:
     def _seal(self, taken: Taken, merged: Merged | None) -> int:
         """Files, then the commit."""
         tree = self._tree.copy()
-        files = self._write_files(taken, taken.rows, tree) if taken.rows else ()
+        files = self._write_files(taken.rows, tree) if taken.rows else ()
         self._committer.commit_tick(
             tree,
             time_ns=taken.received_ns,
@@ -204,12 +208,10 @@ class Sealer:
         self._committer.commit_merge(merged.files, merged.dropped)
         self._keep(merged.dropped)
 
-    def _write_files(
-        self, taken: Taken, rows: NewRows, tree: Frontier
-    ) -> tuple[CommittedFile, ...]:
+    def _write_files(self, rows: NewRows, tree: Frontier) -> tuple[CommittedFile, ...]:
         """Segment and tiles of new entries, durable; ``tree`` gets their leaves."""
         start, end = tree.size, tree.size + rows.count
-        tables = rows.make(tree, on_begun=partial(self._taking.take_ahead_of, taken))
+        tables = rows.make(tree, on_turn=self._taking.take_ahead)
         named = segment_file(start, end)
         with DurableWriter(self._disk, self._layout.root / named.path) as writer:
             write_segment(writer, tables, rows.count)

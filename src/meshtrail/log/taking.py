@@ -10,7 +10,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from meshtrail.errors import MeshtrailError
+import numpy as np
+
+from meshtrail.errors import JournalDamageError, MeshtrailError
 from meshtrail.journal import JournalReader, JournalSlice, ReadPosition
 from meshtrail.log.intake import make_entries
 from meshtrail.log.rows import NewRows
@@ -26,11 +28,11 @@ if TYPE_CHECKING:
     from meshtrail.log.options import SealOptions
     from meshtrail.store.durable import Disk
     from meshtrail.store.layout import Layout
+    from meshtrail.units import Clock
 
 AHEAD_BYTES_MIN: Final = 8 << 20
-"""The next tick's worth is taken ahead when this one's and the last one's have so much on average:
-sealing them takes longer than a tick, so that what was taken early does not wait for the clock.
-Of two, because the end of a journal file cuts a tick short."""
+"""The next tick's worth is taken ahead when so much is waiting: deriving and sealing it one after
+the other takes about a tick. Of less, what was taken early would only wait for its tick."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,17 +43,19 @@ class Taken:
         rows: what they become, with the deriving of them begun; None when only blobs were taken.
         received_ns: of the last entry.
         journals: where reading goes on once they are sealed.
-        data_bytes: what was read for them.
     """
 
     rows: NewRows | None
     received_ns: UnixNanos
     journals: tuple[JournalPosition, ...]
-    data_bytes: int
 
 
 class Taking:
-    """Reads every journal of a data directory, from where the log ends."""
+    """Reads every journal of a data directory, from where the log ends.
+
+    Attributes:
+        read_ns: when the journals were last read: monotonic nanoseconds.
+    """
 
     def __init__(
         self,
@@ -60,6 +64,8 @@ class Taking:
         options: SealOptions,
         committed: Committer,
         deriver: Deriver,
+        *,
+        clock: Clock,
     ) -> None:
         """Begin where the log ends; ``deriver`` is open, and nobody else's."""
         self._disk = disk
@@ -67,11 +73,12 @@ class Taking:
         self._options = options
         self._committed = committed
         self._deriver = deriver
+        self._clock = clock
+        self.read_ns = clock.monotonic_ns()
         self._readers: dict[str, JournalReader] = {}
         self._tree_size: int = committed.tree_size
         self._time_ns = committed.time_ns
         self._ahead: Taken | MeshtrailError | None = None
-        self._before_bytes = 0
 
     def take(self) -> Taken | None:
         """The next entries, or None when the journals hold no more.
@@ -85,14 +92,13 @@ class Taking:
             raise ahead
         return ahead or self._take()
 
-    def take_ahead_of(self, taken: Taken) -> None:
-        """Take the next entries already, when they would be taken right after ``taken`` anyway."""
-        both_bytes = taken.data_bytes + self._before_bytes
-        self._before_bytes = taken.data_bytes
-        if both_bytes < 2 * AHEAD_BYTES_MIN:
+    def take_ahead(self) -> None:
+        """Take the next entries already, unless they are few: others are being sealed."""
+        if self._ahead is not None:
             return
         try:
-            self._ahead = self._take()
+            if sum(reader.count_waiting() for reader in self._readers.values()) >= AHEAD_BYTES_MIN:
+                self._ahead = self._take()
         except MeshtrailError as error:
             # Not what is being sealed now: that is whole, and has to be sealed first.
             self._ahead = error
@@ -124,11 +130,11 @@ class Taking:
             JournalPosition(writer, part.end.file_number, part.end.offset)
             for writer, part in slices.items()
         )
-        data_bytes = sum(len(part.data) for part in slices.values())
-        return Taken(rows, self._time_ns, journals, data_bytes)
+        return Taken(rows, self._time_ns, journals)
 
     def _read_journals(self) -> dict[str, JournalSlice]:
         """The next frames of every journal that has any."""
+        self.read_ns = self._clock.monotonic_ns()
         for directory in sorted(self._layout.journals.iterdir()):
             name = directory.name
             # A folder such as lost+found is no journal, and could not stand in a manifest.
@@ -136,12 +142,28 @@ class Taking:
                 self._readers[name] = self._open_journal(directory)
         slices = {}
         for writer, reader in self._readers.items():
-            part = reader.read(
-                self._options.read_bytes_max, records_max=self._options.read_records_max
-            )
+            part = self._read(reader)
             if part is not None:
                 slices[writer] = part
         return slices
+
+    def _read(self, reader: JournalReader) -> JournalSlice | None:
+        """The next frames of a journal, over the end of a file."""
+        bytes_max, records_max = self._options.read_bytes_max, self._options.read_records_max
+        part = reader.read(bytes_max, records_max=records_max)
+        if part is None:
+            return None
+        bytes_left = bytes_max - len(part.data)
+        records_left = records_max - int(part.rows["records_count"].sum(dtype=np.int64))
+        # A part that is cut short by the bounds is not worth a copy.
+        if bytes_left < bytes_max // 2 or records_left < records_max // 2:
+            return part
+        try:
+            following = reader.read(bytes_left, records_max=records_left)
+        except JournalDamageError:
+            # What is whole before it has to be sealed first; the next read finds it again.
+            return part
+        return part.join(following) if following else part
 
     def _open_journal(self, directory: Path) -> JournalReader:
         at = self._committed.position(directory.name)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -16,6 +17,7 @@ class Sealer:
         self.stopping = stopping
         self.stop_at = stop_at
         self.ticks = 0
+        self.read_ns = 0
 
     def tick(self) -> int:
         self.ticks += 1
@@ -48,11 +50,22 @@ def test_a_stop_before_the_first_tick_still_empties_the_journals() -> None:
 
 def test_an_error_ends_the_run_at_once() -> None:
     class Failing:
+        read_ns = 0
+
         def tick(self) -> int:
             raise DurabilityError("fsync")
 
     with pytest.raises(DurabilityError):
         run_sealer(Failing(), threading.Event(), tick_seconds=0)
+
+
+def test_the_next_tick_is_due_a_while_after_journals_were_read_not_after_the_last_began() -> None:
+    stopping = threading.Event()
+    sealer = Sealer([5, 5, 5], stopping, stop_at=3)
+    sealer.read_ns = time.monotonic_ns() - 60_000_000_000
+    begun = time.monotonic()
+    run_sealer(sealer, stopping, tick_seconds=60)
+    assert time.monotonic() - begun < 30
 
 
 def test_the_work_of_a_sealer_is_told_while_it_goes_on() -> None:

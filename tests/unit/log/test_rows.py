@@ -65,7 +65,7 @@ def test_rows_follow_the_tree_and_the_tiles_hold_their_leaves(
     monkeypatch.setattr(rows, "ROWS_AT_ONCE", at_once)
     tree, naive, deriver = make_tree(), make_tree(), FakeDeriver()
     new = NewRows(make_batch(), START, deriver)
-    tables = list(new.make(tree, on_begun=lambda: None))
+    tables = list(new.make(tree, on_turn=lambda: None))
     assert [table.num_rows for table in tables][:-1] == [at_once] * ((20 - 1) // at_once)
     whole = pa.concat_tables(tables)
     assert whole.column("log_index").to_pylist() == list(range(5, 25))
@@ -81,7 +81,7 @@ def test_events_of_two_parts_are_on_the_way_and_no_more(monkeypatch: pytest.Monk
     deriver = FakeDeriver()
     new = NewRows(make_batch(), START, deriver)
     assert list(deriver.begun) == [(5, 8)]
-    made = new.make(make_tree(), on_begun=lambda: None)
+    made = new.make(make_tree(), on_turn=lambda: None)
     next(made)
     assert list(deriver.begun) == [(8, 11)]
     list(made)
@@ -95,19 +95,19 @@ def test_others_can_be_begun_once_all_of_these_are_on_the_way(
     deriver = FakeDeriver()
     begun: list[Any] = []
     new = NewRows(make_batch(), START, deriver)
-    made = new.make(make_tree(), on_begun=lambda: begun.append(list(deriver.begun)))
+    made = new.make(make_tree(), on_turn=lambda: begun.append(list(deriver.begun)))
     next(made)
     assert begun == []
     next(made)
     assert begun == []
     list(made)
-    # The last is not even taken.
-    assert begun == [[(21, 25)]]
+    # Before the last is even taken, and when it was.
+    assert begun == [[(21, 25)], []]
 
 
 def test_the_tree_is_as_it_was_until_all_rows_were_taken() -> None:
     tree = make_tree()
-    made = NewRows(make_batch(), START, FakeDeriver()).make(tree, on_begun=lambda: None)
+    made = NewRows(make_batch(), START, FakeDeriver()).make(tree, on_turn=lambda: None)
     next(made)
     assert tree.size == 5
     assert next(made, None) is None
@@ -121,7 +121,7 @@ def test_events_of_other_entries_are_refused(
     deriver = FakeDeriver()
     monkeypatch.setattr(deriver, "take", lambda: segment_table(*wrong).drop_columns("entry"))
     tree = make_tree()
-    made = NewRows(make_batch(), START, deriver).make(tree, on_begun=lambda: None)
+    made = NewRows(make_batch(), START, deriver).make(tree, on_turn=lambda: None)
     with pytest.raises(DurabilityError, match="not entries 5 to 24; none was sealed"):
         next(made)
     assert tree.size == 5
@@ -133,6 +133,6 @@ def test_what_fails_in_deriving_fails_where_rows_are_taken(monkeypatch: pytest.M
 
     deriver = FakeDeriver()
     monkeypatch.setattr(deriver, "take", fail)
-    made = NewRows(make_batch(), START, deriver).make(make_tree(), on_begun=lambda: None)
+    made = NewRows(make_batch(), START, deriver).make(make_tree(), on_turn=lambda: None)
     with pytest.raises(MissingFileError, match="no blob"):
         next(made)

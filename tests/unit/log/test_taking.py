@@ -122,28 +122,82 @@ def test_little_is_not_taken_ahead(tmp_path: Path, begun: list[int]) -> None:
         assert begun == [1]
 
 
-def test_a_tick_cut_short_by_the_end_of_a_file_does_not_end_the_taking_ahead(
+def test_much_that_arrives_while_a_tick_is_derived_is_taken_ahead(
     tmp_path: Path, begun: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rig = LogRig(tmp_path)
     stream = rig.open_stream()
-    large = rig.load.http(stream, 90)
-    monkeypatch.setattr(taking, "AHEAD_BYTES_MIN", len(large.data) // 2)
-    rig.append(large)
-    for count in (1, 2, 3):
-        rig.append(rig.load.http(stream, count))
-    with rig.open_sealer(read_bytes_max=ONE_BATCH) as sealer:
+    arriving = [rig.load.http(stream, 1), rig.load.http(stream, 90)]
+    monkeypatch.setattr(taking, "AHEAD_BYTES_MIN", len(arriving[1].data))
+    take = DeriverHere.take
+
+    def take_slowly(self: DeriverHere) -> object:
+        if arriving:
+            rig.append(arriving.pop(0))
+        return take(self)
+
+    monkeypatch.setattr(DeriverHere, "take", take_slowly)
+    with rig.open_sealer() as sealer:
         assert sealer.tick() == 1
         assert begun == [1]
-        assert sealer.tick() == 90
-        assert begun == [1, 90, 1]
         assert sealer.tick() == 1
-        assert begun == [1, 90, 1, 2]
-        # Two small ones: taken when their time has come.
-        assert sealer.tick() == 2
-        assert begun == [1, 90, 1, 2]
-        assert seal_all(sealer) == [3]
+        assert begun == [1, 1, 90]
+        assert sealer.tick() == 90
     rig.audit()
+
+
+def test_journals_were_read_last_when_more_was_taken_ahead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = make_rig(tmp_path)
+    monkeypatch.setattr(taking, "AHEAD_BYTES_MIN", 0)
+    with rig.open_sealer(read_bytes_max=ONE_BATCH) as sealer:
+        rig.clock.advance(MINUTE)
+        assert sealer.tick() == 1
+        read_ns = rig.clock.monotonic_ns()
+        assert sealer.read_ns == read_ns
+        monkeypatch.setattr(taking, "AHEAD_BYTES_MIN", 1 << 40)
+        rig.clock.advance(MINUTE)
+        assert sealer.tick() == 2
+        assert sealer.read_ns == read_ns
+
+
+def test_a_tick_goes_on_behind_the_end_of_a_file(tmp_path: Path) -> None:
+    rig = make_rig(tmp_path)
+    rig.restart_collect()
+    append_more(rig, 4)
+    with rig.open_sealer() as sealer:
+        assert sealer.tick() == 10
+        assert len(list((rig.layout.journals / "collect").glob("0*"))) == 1
+    rig.audit()
+
+
+@pytest.mark.parametrize("bound", ["read_bytes_max", "read_records_max"])
+def test_a_tick_keeps_its_bounds_behind_the_end_of_a_file(tmp_path: Path, bound: str) -> None:
+    rig = make_rig(tmp_path)
+    (file,) = (rig.layout.journals / "collect").glob("0*")
+    most = {"read_bytes_max": 2 * file.stat().st_size, "read_records_max": 2 * 6}[bound]
+    rig.restart_collect()
+    for _ in range(20):
+        append_more(rig, 1)
+    with rig.open_sealer(disk=None, **{bound: most}) as sealer:
+        first = sealer.tick()
+        assert 6 < first <= {"read_bytes_max": 20, "read_records_max": 12}[bound]
+        assert sum(seal_all(sealer)) == 26 - first
+    rig.audit()
+
+
+def test_what_is_whole_before_a_damaged_file_is_sealed_before_it_is_told(tmp_path: Path) -> None:
+    rig = make_rig(tmp_path)
+    rig.restart_collect()
+    append_more(rig, 4)
+    rig.restart_collect()
+    *_, damaged, _ = sorted((rig.layout.journals / "collect").glob("0*"))
+    damaged.write_bytes(bytes(damaged.stat().st_size))
+    with rig.open_sealer() as sealer:
+        assert sealer.tick() == 6
+        with pytest.raises(JournalDamageError, match="bad header"):
+            sealer.tick()
 
 
 @pytest.mark.usefixtures("ahead")
