@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import sys
 import tempfile
 from collections import Counter
@@ -23,6 +21,7 @@ from _checkout import DATA, ROOT  # type: ignore[import-not-found]  # beside the
 from bench.harness.disk import live_files, measure_disk
 from bench.harness.floor import measure_floor
 from bench.harness.frames import read_recording
+from bench.harness.machine import describe_machine
 from bench.harness.phase import Phase, run_phase
 from bench.harness.publication import read_latencies
 from tests.rig.recorder import Recorder, running_recorder
@@ -138,17 +137,6 @@ def mean_record(facts: dict[str, Any]) -> float:
     """Mean length of a record as Envoy sent it."""
     mean: float = facts["recording"]["record_bytes_mean"]
     return mean
-
-
-def describe_machine() -> dict[str, Any]:
-    """What the figures were measured on."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n")
-    models = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
-    return {
-        "cpu": models[0] if models else platform.processor(),
-        "cores_count": len(os.sched_getaffinity(0)),
-        "python": platform.python_version(),
-    }
 
 
 def say(message: str) -> None:

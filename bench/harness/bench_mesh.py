@@ -15,8 +15,8 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from meshtrail.demo.authority import Authority, Identity
 from tests.rig import configuration as envoy_config
-from tests.rig.certs import Authority, Identity
 from tests.rig.envoy import Envoy
 from tests.rig.load import Request
 

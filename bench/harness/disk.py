@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from meshtrail.note.keys import parse_vkey
@@ -11,9 +12,13 @@ from meshtrail.store.layout import Layout, read_format
 from meshtrail.store.manifest_files import read_newest
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 ENTRY_COLUMN = "entry"
+ZSTD_LEVEL = 1
+FLOOR_ROW_GROUPS = 64
+"""Row groups, spread over the log, whose entries are compressed once more for the floor."""
 
 
 def live_files(data: Path) -> tuple[list[Path], list[Path]]:
@@ -64,6 +69,7 @@ def measure_disk(data: Path, *, record_bytes_mean: float) -> dict[str, Any]:
         for folder in ("checkpoints", "manifest")
         for path in (data / folder).iterdir()
     )
+    floor = measure_zstd_floor(segments)
     return {
         "entries_count": entries_count,
         "live_segments_count": len(segments),
@@ -77,4 +83,28 @@ def measure_disk(data: Path, *, record_bytes_mean: float) -> dict[str, Any]:
         "percent_of_record_bytes_in_all": round(
             100 * sum(totals.values()) / entries_count / record_bytes_mean, 1
         ),
+        "zstd_floor_of_entries": {
+            "bytes_per_entry": round(floor, 1),
+            "percent_of_record_bytes": round(100 * floor / record_bytes_mean, 1),
+        },
     }
+
+
+def measure_zstd_floor(segments: Sequence[Path]) -> float:
+    """Bytes for each entry when its bytes alone are compressed, a whole row group in one frame.
+
+    The level is the one that segments are written with; there is nothing to find an entry by.
+    """
+    groups = [
+        (path, number)
+        for path in segments
+        for number in range(pq.read_metadata(path).num_row_groups)
+    ]
+    codec = pa.Codec("zstd", compression_level=ZSTD_LEVEL)
+    entries_count = compressed = 0
+    for path, number in groups[:: max(1, len(groups) // FLOOR_ROW_GROUPS)]:
+        with pq.ParquetFile(path) as file:
+            column = file.read_row_group(number, columns=[ENTRY_COLUMN]).column(ENTRY_COLUMN)
+        entries_count += len(column)
+        compressed += len(codec.compress(b"".join(column.to_pylist()), asbytes=True))
+    return compressed / entries_count if entries_count else 0.0

@@ -12,9 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from meshtrail.demo.authority import Authority, Identity
 from meshtrail.wiring.access_logs import BUFFER_BYTES, FLUSH_INTERVAL
 from tests.rig import configuration as envoy_config
-from tests.rig.certs import Authority, Identity
 
 if TYPE_CHECKING:
     from pathlib import Path

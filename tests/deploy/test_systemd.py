@@ -20,10 +20,10 @@ from meshtrail.app import up
 from meshtrail.cli import exit_codes
 from meshtrail.cli.up import make_up_parser
 from meshtrail.config import make_configuration, read_tables
+from meshtrail.demo.authority import Authority
 from tests.deploy.sandbox import LIBSECCOMP, system_calls
 from tests.deploy.unit_file import read_unit
 from tests.e2e import wired_proxy as wired
-from tests.rig.certs import Authority
 from tests.rig.envoy import Envoy
 from tests.rig.recorder import free_port, wait_until
 

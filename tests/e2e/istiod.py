@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from tests.e2e import wired_proxy as wired
 
 if TYPE_CHECKING:
+    from meshtrail.demo.authority import Authority, Identity
     from tests.e2e.wired_proxy import Config
-    from tests.rig.certs import Authority, Identity
 
 CLIENT, SERVER = "CLIENT", "SERVER"
 SIDECAR_INBOUND, SIDECAR_OUTBOUND, GATEWAY = "SIDECAR_INBOUND", "SIDECAR_OUTBOUND", "GATEWAY"

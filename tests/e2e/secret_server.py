@@ -15,7 +15,7 @@ from envoy.service.discovery.v3 import discovery_pb2
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.rig.certs import Authority, Identity
+    from meshtrail.demo.authority import Authority, Identity
 
 SERVICE, METHOD = "envoy.service.secret.v3.SecretDiscoveryService", "StreamSecrets"
 TYPE = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"

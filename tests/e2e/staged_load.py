@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from tests.rig.certs import Authority
+from meshtrail.demo.authority import Authority
 from tests.rig.load import Answer, Request, exchange_bytes, send_requests
 
 if TYPE_CHECKING:

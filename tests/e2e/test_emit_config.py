@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from meshtrail.demo.authority import Authority, Identity
 from meshtrail.model.event import BY_NAME
 from tests.e2e import wired_proxy as wired
 from tests.e2e.wired_proxy import LOOPBACK, Caller, Config
-from tests.rig.certs import Authority, Identity
 from tests.rig.envoy import Envoy
 from tests.rig.recorder import running_recorder, wait_until
 

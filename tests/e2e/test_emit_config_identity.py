@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from meshtrail.demo.authority import Authority, Identity
 from tests.e2e import wired_proxy as wired
 from tests.e2e.secret_server import running_secret_server
 from tests.e2e.wired_proxy import LOOPBACK, Config
-from tests.rig.certs import Authority, Identity
 from tests.rig.envoy import Envoy, find_binary
 from tests.rig.recorder import Recorder, wait_until
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from meshtrail.demo.authority import Authority
 from tests.e2e import wired_proxy as wired
 from tests.e2e.istiod import GATEWAY, SIDECAR_INBOUND, SIDECAR_OUTBOUND, Istiod
 from tests.e2e.wired_proxy import Caller, Config
-from tests.rig.certs import Authority
 from tests.rig.envoy import Envoy
 from tests.rig.recorder import running_recorder, wait_until
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from tests.rig.certs import Authority, Identity
+    from meshtrail.demo.authority import Authority, Identity
 
 Config = dict[str, Any]
 

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
+from meshtrail.demo.authority import Authority, Identity
 from tests.rig import configuration as envoy_config
-from tests.rig.certs import Authority, Identity
 from tests.rig.envoy import Envoy
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from meshtrail.demo.waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.rig.certs import Authority, Identity
+    from meshtrail.demo.authority import Authority, Identity
 
 __all__ = ["ROOT", "CommandError", "Recorder", "free_port", "running_recorder", "wait_until"]
 

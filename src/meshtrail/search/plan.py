@@ -277,7 +277,11 @@ def _as_bounds(period: Period) -> Bounds:
 
 
 def _steps(segments: Sequence[PinnedSegment], entries: Bounds, *, is_one: bool) -> Iterator[Step]:
-    """What to read one after the other: ranges of entries, wherever segments end."""
+    """What to read one after the other: ranges of entries.
+
+    A step begins where a segment does if it becomes at most twice as long by that: where its bounds
+    are those of its segments, the engine need not read them in each entry.
+    """
     if not segments:
         return
     first = max(segments[0].named.start, entries.low)
@@ -285,6 +289,9 @@ def _steps(segments: Sequence[PinnedSegment], entries: Bounds, *, is_one: bool) 
     entries_count = end - first if is_one else FIRST_ENTRIES
     while end > first:
         start = max(end - entries_count, first)
+        around = next(one.named.start for one in segments if one.named.end > start)
+        if end - around <= 2 * entries_count:
+            start = max(around, first)
         inside = (one for one in segments if one.named.start < end and one.named.end > start)
         yield Step(tuple(inside), start, end)
         end = start

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 INDEXES_MAX: Final = 100_000
 """Entries proven at a time: a bundle is for people to hand over."""
 
-_FOOTERS_KEPT: Final = 8
-"""Of a few megabytes each."""
+_FOOTERS_KEPT: Final = 32
+"""That of a million entries takes 14 ms to read, twice as long as an entry, and 9 MiB to keep."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,9 +6,9 @@ import grpc
 import pytest
 
 from meshtrail.collect.credentials import CertificateFiles
+from meshtrail.demo.authority import Authority
 from meshtrail.errors import ConfigError
 from tests.collect_rig import FakeDiag
-from tests.rig.certs import Authority
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,6 +11,7 @@ from grpc._cython import cygrpc  # type: ignore[attr-defined] # the stubs leave 
 
 from meshtrail.collect import CollectOptions
 from meshtrail.collect.server import server_options
+from meshtrail.demo.authority import Authority
 from meshtrail.errors import ConfigError
 from tests.als_messages import als_message, http_record, identifier
 from tests.collect_rig import (
@@ -24,10 +25,9 @@ from tests.collect_rig import (
     running_collector,
     send_all,
 )
-from tests.rig.certs import Authority
 
 if TYPE_CHECKING:
-    from tests.rig.certs import Identity
+    from meshtrail.demo.authority import Identity
 
 FIRST = als_message(claims=identifier(), http=[http_record("/first")])
 NEXT = als_message(http=[http_record("/next")])

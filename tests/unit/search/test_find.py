@@ -88,15 +88,15 @@ def test_reading_stops_when_the_limit_is_met(
 ) -> None:
     monkeypatch.setattr(plan, "FIRST_ENTRIES", 4)
     assert find(log, "status:403", limit=1) == [24]
-    assert steps == [(1, 26, 30), (4, 10, 26)]
+    assert steps == [(1, 25, 30), (4, 5, 25)]
 
 
-def test_each_step_looks_at_four_times_as_many_entries_wherever_segments_end(
+def test_each_step_looks_at_four_times_as_many_entries_and_begins_where_a_segment_near_does(
     log: SmallLog, monkeypatch: pytest.MonkeyPatch, steps: list[tuple[int, int, int]]
 ) -> None:
     monkeypatch.setattr(plan, "FIRST_ENTRIES", 1)
     assert find(log, "path:nowhere") == []
-    assert steps == [(1, 29, 30), (1, 25, 29), (4, 9, 25), (2, 0, 9)]
+    assert steps == [(1, 29, 30), (1, 25, 29), (4, 5, 25), (1, 0, 5)]
 
 
 def test_an_empty_log_takes_no_step(tmp_path: Path, steps: list[tuple[int, int, int]]) -> None:
