@@ -88,6 +88,8 @@ class SqlRunner:
                 stdin=nothing,
                 stdout=nothing,
                 pass_fds=[fd],
+                # Arrow's own allocator takes 1 GiB of address space at once, which would count.
+                env={**os.environ, "ARROW_DEFAULT_MEMORY_POOL": "system"},
             )
         opening = {
             "data": str(layout.root),

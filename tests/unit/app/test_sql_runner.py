@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -77,6 +78,16 @@ def test_errors_keep_their_names_and_facts(runner: SqlRunner) -> None:
         rows_of(runner.run_sql("SELECT list(i) FROM range(3000000000) r(i)", Period()))
     assert "memory" in caught.value.message
     assert len(paths(runner)) == 5
+
+
+def test_an_engine_gets_the_memory_that_it_was_promised(tmp_path: Path) -> None:
+    """The bound of the process leaves room beside it, whatever else the process reserved."""
+    log = make_log(tmp_path / "data")
+    log.add_segment([{"url_path": "/"}])
+    runner = SqlRunner(log.layout, log.signer.verifier, SearchLimits())
+    with contextlib.closing(runner):
+        found = runner.run_sql("SELECT count(DISTINCT i) AS n FROM range(10000000) r(i)", Period())
+        assert rows_of(found) == [{"n": 10_000_000}]
 
 
 def test_memory_that_the_engine_does_not_count_is_bounded_too(runner: SqlRunner) -> None:
