@@ -27,6 +27,7 @@ from meshtrail.search.query import (
     Term,
     Wildcard,
 )
+from meshtrail.search.regex_literal import required_text
 from meshtrail.search.where import Where, all_of, any_of, equals, negated
 from meshtrail.units import INT64_MAX
 
@@ -161,7 +162,11 @@ def _compile_regex(field: Field, pattern: str) -> Where:
     except pa.ArrowInvalid as error:
         reason = str(error).rpartition("Invalid regular expression: ")[2]
         raise QueryError(f"no regular expression of RE2's: {reason}") from error
-    return Where(f'regexp_matches("{field.name}", ?)', (pattern,))
+    matches = Where(f'regexp_matches("{field.name}", ?)', (pattern,))
+    text = required_text(pattern)
+    if text is None:
+        return matches
+    return all_of([Where(f'contains("{field.name}", ?)', (text,)), matches])
 
 
 def _compile_request_id(text: str) -> Where:
