@@ -163,16 +163,16 @@ def row_groups(written: Written) -> list[int]:
     return [metadata.row_group(at).num_rows for at in range(metadata.num_row_groups)]
 
 
-def test_row_groups_are_carried_over_from_4096_rows_on_average(tmp_path: Path) -> None:
-    written = Written(tmp_path, [1, 8_191, 4_096])
+def test_row_groups_are_carried_over_from_8192_rows_on_average(tmp_path: Path) -> None:
+    written = Written(tmp_path, [1, 16_383, 8_192])
     merge_all(written)
-    assert row_groups(written) == [1, 8_191, 4_096]
+    assert row_groups(written) == [1, 16_383, 8_192]
 
 
 def test_smaller_row_groups_are_made_full_ones(tmp_path: Path) -> None:
-    written = Written(tmp_path, [1, 8_190, 4_096])
+    written = Written(tmp_path, [1, 16_382, 8_192])
     merge_all(written)
-    assert row_groups(written) == [1 + 8_190 + 4_096]
+    assert row_groups(written) == [ROW_GROUP_ROWS, 8_191]
 
 
 def test_row_groups_are_counted_and_not_segments(
