@@ -47,9 +47,9 @@ first, and the larger ones are not rewritten for their sake.
 CARRIED_ROWS_MIN: Final = 1 << 13
 """Rows of a row group, on average, from which row groups are carried over as they are.
 
-Each has 17 kB of footer and indexes, however few rows it holds, and looking up an id costs 15 µs for
-each: every reader of the result pays for that. Encoding them again costs 8 µs an entry, which is
-not missed at the rates that make small ones.
+Each has 17 kB of footer and indexes, however few rows it holds, and looking up an id costs 15 µs
+for each: every reader of the result pays for that. Encoding them again costs 8 µs an entry, which
+is not missed at the rates that make small ones.
 """
 
 _NICE: Final = 10

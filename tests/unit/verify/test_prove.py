@@ -8,6 +8,7 @@ import shutil
 import zipfile
 from typing import TYPE_CHECKING
 
+import pyarrow.parquet as pq
 import pytest
 
 from meshtrail.errors import (
@@ -40,6 +41,8 @@ from tests.log_builder import EntryWriter, LogBuilder, build_small_log, http_rec
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pyarrow as pa
+
 TRUSTED = TrustedKey(verifier=make_signer().verifier, source=KeySource.OPTION)
 
 
@@ -68,13 +71,26 @@ def test_entries_of_many_row_groups_are_proven(tmp_path: Path) -> None:
     writer = EntryWriter()
     record = http_record(1)
     builder.seal([writer.opened(5), *(writer.record(5, record) for _ in range(33_000))])
-    indexes = [0, 16_383, 16_384, 32_767, 32_768, 33_000]
+    indexes = [0, 1_023, 1_024, 1_025, 5_000, 16_383, 16_384, 32_767, 32_768, 33_000]
     report = prove(tmp_path / "log", indexes, trusted=TRUSTED, out=tmp_path / "out")
     assert [one.leaf_index for one in report.evidence] == indexes
     assert [one.entry for one in report.evidence] == [builder.entries[index] for index in indexes]
     assert [decode_header(one.entry).seq for one in report.evidence] == indexes
     proven = ProvenLog(tmp_path / "log", TRUSTED).prove(indexes)
     assert [one.event["seq"] for one in proven] == indexes
+
+
+def test_row_group_that_ends_before_its_footer_says_so_is_named(
+    builder: LogBuilder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_less(self: pq.ParquetFile, *_: object, **__: object) -> list[pa.RecordBatch]:
+        fewer: list[pa.RecordBatch] = self.read_row_group(0, columns=["entry"])[:4].to_batches()
+        return fewer
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", read_less)
+    (first, *_) = (file.named.path for file in builder.live.folder("segments"))
+    with pytest.raises(DigestError, match=f"{first}.*ends at row 4, before row 4"):
+        prove(tmp_path / "log", [4], trusted=TRUSTED, out=tmp_path / "out")
 
 
 def test_index_outside_the_published_log_is_refused_with_its_size(
