@@ -69,8 +69,10 @@ class MeshtrailEngine:
                 return self._find(make_request(question))
 
     def warm(self) -> None:
-        """Read all files of the log."""
+        """Read all files of the log, and an entry of each segment."""
         read_through(self._files())
+        starts = [segment.named.start for segment in self._searcher.pin().segments]
+        list(self._proven.prove(starts, has_events=False))
 
     def cool(self) -> None:
         """Drop all files of the log, and take a new Searcher."""
