@@ -71,8 +71,10 @@ class MeshtrailEngine:
     def warm(self) -> None:
         """Read all files of the log, and an entry of each segment."""
         read_through(self._files())
-        starts = [segment.named.start for segment in self._searcher.pin().segments]
-        list(self._proven.prove(starts, has_events=False))
+        # One after the other, the largest last: the log keeps the footers that it read last.
+        names = (segment.named for segment in self._searcher.pin().segments)
+        for named in sorted(names, key=lambda one: one.end - one.start):
+            list(self._proven.prove([named.start], has_events=False))
 
     def cool(self) -> None:
         """Drop all files of the log, and take a new Searcher."""

@@ -75,7 +75,11 @@ def make_verify_parser() -> argparse.ArgumentParser:
         "--deep", action="store_true", help="derive every event from its entry again, and compare"
     )
     parser.add_argument(
-        "--workers", metavar="N", type=int, default=2, help="processes to use (default: 2)"
+        "--workers",
+        metavar="N",
+        type=int,
+        default=2,
+        help="processes that read entries beside this one; 1: this one alone (default: 2)",
     )
     add_json_option(parser, "the report as one JSON object")
     return parser

@@ -13,7 +13,7 @@ from typing import Final
 CHARACTERS_MIN: Final = 3
 """Shorter ones are in too many values to be worth looking for."""
 
-_NOT_FOLLOWED: Final = re.compile(r"\(\?(?!:)|\\[^\W_dDwWsSbBAzntrfva]|\\[^\x00-\x7f]")
+_NOT_UNDERSTOOD: Final = re.compile(r"\(\?(?!:)|\\[^\W_dDwWsSbBAzntrfva]|\\[^\x00-\x7f]")
 """Flags, named groups and lookarounds; escapes with an argument, which could look like text."""
 
 _TOKEN: Final = re.compile(
@@ -51,7 +51,7 @@ def required_text(pattern: str) -> str | None:
     Returns:
         At least ``CHARACTERS_MIN`` characters; None when no such text is plain to see.
     """
-    if _NOT_FOLLOWED.search(pattern):
+    if _NOT_UNDERSTOOD.search(pattern):
         return None
     texts = _Texts()
     depth = place = 0

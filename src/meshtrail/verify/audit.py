@@ -62,7 +62,7 @@ def audit(
         lock_record: the record of signed heads on another volume, if there is one.
         index_range: leaves [start, end) to read entries of; all when None.
         is_deep: whether events are derived again and compared.
-        workers: processes to use for large logs.
+        workers: processes for large logs, beside this one; 1 for this one alone.
         progress: told (done, total, phase) now and then, in this thread.
         clock: monotonic nanoseconds.
 

@@ -43,7 +43,7 @@ INDEXES_MAX: Final = 100_000
 _BATCH_ROWS: Final = 1_024
 """About a page of entries; what stands behind the last row that is wanted is not decoded."""
 
-_FOOTERS_KEPT: Final = 96
+_FOOTERS_KEPT: Final = 32
 """That of a million entries takes 14 ms to read, twice as long as an entry, and 9 MiB to keep."""
 
 
@@ -93,7 +93,6 @@ class ProvenLog:
         if pinned is None:
             raise ManifestError(f"{root} has a published checkpoint and no manifest", path=root)
         self._root = root
-        # Kept for the next proofs: a footer of 64 row groups takes longer to read than one entry.
         self._read_footer = lru_cache(maxsize=_FOOTERS_KEPT)(pq.read_metadata)
         self._segments = [file.named for file in pinned.live.folder("segments")]
         tiles = [file.named for file in pinned.live.folder("tiles")]
