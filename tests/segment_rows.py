@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _VALUES: dict[pa.DataType, Callable[[int], Any]] = {
+    pa.bool_(): lambda number: number % 3 == 0,
     pa.string(): lambda number: f"value {number}",
     pa.int32(): lambda number: number % 2**31,
     pa.int64(): lambda number: number,
     pa.binary(): lambda number: b"entry %d" % number,
+    pa.binary(32): lambda number: number.to_bytes(32, "big"),
     pa.binary(16): lambda number: number.to_bytes(16, "big"),
     pa.binary(8): lambda number: number.to_bytes(8, "big"),
 }

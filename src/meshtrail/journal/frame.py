@@ -24,6 +24,8 @@ class Framing(IntEnum):
     """The frame is a ``StreamAccessLogsMessage``; each of its log entries is a payload."""
     BLOB = 2
     """The frame becomes no entry: it is kept under its SHA-256."""
+    OTLP = 3
+    """The frame is an OTLP export request in protobuf; each of its records makes a payload."""
 
 
 ROW_DTYPE = np.dtype(

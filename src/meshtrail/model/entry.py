@@ -54,6 +54,7 @@ class EntryType(IntEnum):
     CLOCK = 4
     COUNTER = 5
     GAP = 6
+    FINDING = 8
 
 
 class PayloadFormat(IntEnum):
@@ -63,6 +64,15 @@ class PayloadFormat(IntEnum):
     ALS_HTTP = 16
     ALS_TCP = 17
     ALS_FRAME = 18
+    OTLP_LOG = 32
+    OTLP_SPAN = 33
+    OTLP_LOG_JSON = 34
+    OTLP_SPAN_JSON = 35
+    OTLP_METRICS = 36
+    OTLP_METRICS_JSON = 37
+    OTLP_FRAME = 38
+    ENVOY_METRICS = 40
+    ENVOY_METRICS_FRAME = 41
 
 
 class EntryFlags(IntFlag):
@@ -71,9 +81,12 @@ class EntryFlags(IntFlag):
     PREFIX = 1
     FILTERED = 2
     SALTED = 4
+    DUPLICATE = 8
 
 
-_KNOWN_FLAGS = int(EntryFlags.PREFIX | EntryFlags.FILTERED | EntryFlags.SALTED)
+_KNOWN_FLAGS = int(
+    EntryFlags.PREFIX | EntryFlags.FILTERED | EntryFlags.SALTED | EntryFlags.DUPLICATE
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ import pyarrow as pa
 ENTRY_FIELD_ID: Final = 1000
 """Field id of the ``entry`` column that stands beside the event columns in a segment."""
 
-MAPPER_VERSION: Final = 1
+MAPPER_VERSION: Final = 2
 """Version of the derivation entry -> event; a change of any derived value raises it."""
 
 
@@ -26,11 +26,13 @@ class Kind(StrEnum):
     REQUEST = "request"
     CONNECTION = "connection"
     HANDSHAKE = "handshake"
+    SPAN = "span"
     STREAM_OPENED = "stream_opened"
     STREAM_CLOSED = "stream_closed"
     CLOCK = "clock"
     COUNTER = "counter"
     GAP = "gap"
+    FINDING = "finding"
     UNDECODED = "undecoded"
 
 
@@ -77,6 +79,7 @@ class Column:
 _S = pa.string()
 _I32 = pa.int32()
 _I64 = pa.int64()
+_ID32 = pa.binary(32)
 _ID16 = pa.binary(16)
 _ID8 = pa.binary(8)
 _TRUST = "how the field before it is known: attested, reported, derived, asserted"
@@ -130,6 +133,14 @@ COLUMNS: Final[tuple[Column, ...]] = (
     Column(11, "side", _S, "source or destination, as far as the record tells"),
     Column(12, "mapper_version", _I32, "version of the derivation", nullable=False),
     Column(13, "decode_error", _S, "why a value, or the whole record, could not be read"),
+    Column(
+        14,
+        "is_duplicate",
+        pa.bool_(),
+        "whether the collector had taken the same export before: a retry",
+        short="duplicate",
+        nullable=False,
+    ),
     Column(20, "reporter_id", _S, "node id that the reporter claims", short="reporter"),
     Column(21, "reporter_cluster", _S, "cluster that the reporter claims"),
     Column(
@@ -141,8 +152,17 @@ COLUMNS: Final[tuple[Column, ...]] = (
         bloom=True,
     ),
     Column(23, "reporter_spiffe_id_trust", _S, _TRUST),
-    Column(24, "reporter_auth", _S, "how its stream was authenticated: mtls or none"),
+    Column(24, "reporter_auth", _S, "how its stream was authenticated: mtls, xfcc, token or none"),
     Column(25, "reporter_log_name", _S, "name of the access log, as claimed"),
+    Column(26, "reporter_ip", _S, "address that its connection came from", short="reporter.ip"),
+    Column(27, "reporter_token", _S, "name of the token that authenticated it"),
+    Column(
+        28,
+        "reporter_conflict",
+        _S,
+        "what was claimed, against what was authenticated",
+        short="conflict",
+    ),
     *_end(30, "src", "src", "caller"),
     *_end(50, "dst", "dst", "callee"),
     Column(70, "http_request_method", _S, "request method", short="method"),
@@ -183,6 +203,13 @@ COLUMNS: Final[tuple[Column, ...]] = (
         short="tls.error",
     ),
     Column(108, "envoy_attempt_count", _I32, "upstream attempts"),
+    Column(
+        109,
+        "envoy_connection_id",
+        _I64,
+        "the proxy's number of the caller's connection, its own while the proxy runs",
+        short="connection",
+    ),
     Column(110, "envoy_upstream_local_ip", _S, "address the proxy called its upstream from"),
     Column(111, "envoy_upstream_local_port", _I32, "port the proxy called its upstream from"),
     Column(130, "tls_protocol_version", _S, "downstream TLS version", short="tls.version"),
@@ -190,7 +217,15 @@ COLUMNS: Final[tuple[Column, ...]] = (
     Column(132, "tls_server_name", _S, "SNI, which the caller chooses", short="sni"),
     Column(133, "tls_client_subject", _S, "subject of the caller's certificate"),
     Column(134, "tls_client_issuer", _S, "issuer of the caller's certificate"),
+    Column(
+        135,
+        "tls_client_hash_sha256",
+        _ID32,
+        "SHA-256 of the caller's certificate",
+        short="tls.hash",
+    ),
     Column(136, "tls_client_ja3", _S, "JA3 fingerprint of the caller"),
+    Column(137, "tls_failure", _S, "class of a failed TLS handshake", short="tls.failure"),
     Column(150, "decision", _S, "allowed, denied, error, unknown"),
     Column(151, "decision_trust", _S, _TRUST),
     Column(152, "policy_name", _S, "policy that decided", short="policy"),
@@ -205,6 +240,10 @@ COLUMNS: Final[tuple[Column, ...]] = (
     Column(173, "request_id", _ID16, "x-request-id, a UUID", short="request", bloom=True),
     Column(174, "request_id_trust", _S, _TRUST),
     Column(175, "request_id_text", _S, "x-request-id that is not a UUID"),
+    Column(177, "parent_span_id", _ID8, "span that a span is part of", short="parent"),
+    Column(178, "span_name", _S, "name of a span", short="name"),
+    Column(179, "span_kind", _S, "internal, server, client, producer or consumer"),
+    Column(180, "span_status", _S, "ok or error, where the span says so"),
     Column(190, "duration", _I64, "whole duration", unit="ns"),
     Column(191, "request_duration", _I64, "first to last byte of the request", unit="ns"),
     Column(
@@ -214,6 +253,11 @@ COLUMNS: Final[tuple[Column, ...]] = (
         193, "bytes_received", _I64, "on the downstream wire, or of the connection", unit="bytes"
     ),
     Column(194, "bytes_sent", _I64, "on the downstream wire, or of the connection", unit="bytes"),
+    Column(210, "about", _S, "whom a counter, gap or finding is about"),
+    Column(211, "cause", _S, "why a gap or finding is there, of a closed list"),
+    Column(212, "missing_min", _I64, "records that are missing, at least", short="missing.min"),
+    Column(213, "missing_max", _I64, "records that are missing, at most", short="missing.max"),
+    Column(214, "detail", _S, "what meshtrail or a counter says, as JSON"),
 )
 
 BY_NAME: Final = {column.name: column for column in COLUMNS}

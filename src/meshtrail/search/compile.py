@@ -135,6 +135,8 @@ def _parse_value(text: str, field: Field, now_ns: UnixNanos) -> object:
             return parse_number(text, field.kind, now_ns)
         case FieldKind.SPIFFE_ID:
             return _checked_spiffe_id(text)
+        case FieldKind.TRUTH:
+            return _checked_choice(text, field) == "true"
         case _:
             return _checked_choice(text, field)
 

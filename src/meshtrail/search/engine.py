@@ -32,6 +32,12 @@ BATCH_ROWS: Final = 4_096
 _INTERRUPT_SECONDS: Final = 0.05
 
 R = TypeVar("R")
+_SQL_TYPES: Final = {
+    pa.string(): "VARCHAR",
+    pa.bool_(): "BOOLEAN",
+    pa.int32(): "INTEGER",
+    pa.int64(): "BIGINT",
+}
 
 
 class Engine:
@@ -224,11 +230,7 @@ def _view_sql(paths: Sequence[str], period: Period) -> str:
 
 
 def _sql_type(kind: pa.DataType) -> str:
-    if pa.types.is_string(kind):
-        return "VARCHAR"
-    if pa.types.is_fixed_size_binary(kind):
-        return "BLOB"
-    return "INTEGER" if pa.types.is_int32(kind) else "BIGINT"
+    return "BLOB" if pa.types.is_fixed_size_binary(kind) else _SQL_TYPES[kind]
 
 
 def _name(column: str) -> str:

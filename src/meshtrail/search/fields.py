@@ -27,6 +27,7 @@ class FieldKind(Enum):
     IP = auto()
     HEX_ID = auto()
     REQUEST_ID = auto()
+    TRUTH = auto()
 
 
 _TEXT_KINDS: Final = {FieldKind.TEXT, FieldKind.SPIFFE_ID, FieldKind.IP}
@@ -113,14 +114,16 @@ def _kind_of(column: Column) -> FieldKind:
     if column.unit == "ns":
         is_moment = column.name in {"time", "end_time", "received_time"}
         return FieldKind.TIME if is_moment else FieldKind.DURATION
-    if pa.types.is_integer(column.type):
-        return FieldKind.NUMBER
+    if not pa.types.is_string(column.type):
+        return FieldKind.TRUTH if pa.types.is_boolean(column.type) else FieldKind.NUMBER
     if column.name.endswith("_spiffe_id"):
         return FieldKind.SPIFFE_ID
     return FieldKind.IP if column.name.endswith("_ip") else FieldKind.TEXT
 
 
 def _choices_of(column: Column) -> tuple[str, ...]:
+    if pa.types.is_boolean(column.type):
+        return "true", "false"
     choices = tuple(Trust) if column.name.endswith("_trust") else _CLOSED_LISTS.get(column.name, ())
     return tuple(str(choice) for choice in choices)
 

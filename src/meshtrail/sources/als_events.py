@@ -6,8 +6,6 @@ reference: ``meshtrail.sources.reference``; the two are compared in tests and by
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from dataclasses import field as dataclass_field
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -18,6 +16,7 @@ from meshtrail.model.event import Decision, Kind, Trust
 from meshtrail.sources import envoy_values as envoy
 from meshtrail.sources.addresses import read_addresses
 from meshtrail.sources.als_decisions import Decisions, read_decisions
+from meshtrail.sources.als_decode import http_decoder, tcp_decoder
 from meshtrail.sources.als_schema import ADDRESSES
 from meshtrail.sources.columns import (
     Entries,
@@ -34,6 +33,7 @@ from meshtrail.sources.columns import (
     text,
 )
 from meshtrail.sources.envoy_messages import FlagFacts, TlsFacts, read_flags, read_tls
+from meshtrail.sources.event_columns import EventColumns
 from meshtrail.sources.trace_context import read_trace
 
 if TYPE_CHECKING:
@@ -46,36 +46,6 @@ _I64: Final = pa.int64()
 UUID_TEMPLATE: Final = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"
 _GRPC: Final = "application/grpc"
 _STATUS_DIGITS_MAX: Final = 3
-
-
-@dataclass
-class EventColumns:
-    """The event columns of some records, by name, and why values are missing.
-
-    Attributes:
-        rows_count: records.
-        columns: what is set; every other column is null.
-        problems: bool[n] by reason: rows that have this problem.
-        refused: bool[n] by reason: rows of which nothing is told. Where identities or decision
-            cannot be read, the rest would say something else than the record.
-    """
-
-    rows_count: int
-    columns: dict[str, pa.Array] = dataclass_field(default_factory=dict)
-    problems: dict[str, pa.Array] = dataclass_field(default_factory=dict)
-    refused: dict[str, pa.Array] = dataclass_field(default_factory=dict)
-
-    def note(self, problems: pa.Array) -> None:
-        """Note a column of reasons, null where there is none."""
-        self.problems |= _rows_by_reason(problems)
-
-    def refuse(self, problems: pa.Array) -> None:
-        """Make the rows with a reason say that, and nothing else."""
-        self.refused |= _rows_by_reason(problems)
-
-    def trust(self, name: str, how: Trust) -> None:
-        """Label a column; null where the column is."""
-        self.columns[f"{name}_trust"] = labelled(pc.is_valid(self.columns[name]), how.value)
 
 
 def map_http(batch: pa.RecordBatch, reporters: Reporters) -> EventColumns:
@@ -109,6 +79,22 @@ def map_tcp(batch: pa.RecordBatch, reporters: Reporters) -> EventColumns:
     is_silent = pc.and_(*(pc.equal(pc.fill_null(one, 0), 0) for one in (received, sent)))
     failed = pc.and_(is_silent, pc.is_valid(out.columns["envoy_downstream_transport_failure"]))
     out.columns["kind"] = pc.if_else(failed, Kind.HANDSHAKE.value, Kind.CONNECTION.value)
+    return out
+
+
+def map_http_records(records: pa.Array, reporters: Reporters) -> EventColumns:
+    """Event columns of HTTP records: binary[n], with the sender of each."""
+    batch, bad = http_decoder().decode(records)
+    out = map_http(batch, reporters)
+    out.blank_refused(bad)
+    return out
+
+
+def map_tcp_records(records: pa.Array, reporters: Reporters) -> EventColumns:
+    """Event columns of TCP records: binary[n], with the sender of each."""
+    batch, bad = tcp_decoder().decode(records)
+    out = map_tcp(batch, reporters)
+    out.blank_refused(bad)
     return out
 
 
@@ -297,14 +283,6 @@ def _map_decision(batch: pa.RecordBatch, out: EventColumns, reporters: Reporters
     held = reporters.held_to(out.columns["dst_spiffe_id"], absent_is_held=True)
     how = pc.if_else(held, Trust.ATTESTED.value, Trust.REPORTED.value)
     out.columns["decision_trust"] = mask_null(how, said)
-
-
-def _rows_by_reason(problems: pa.Array) -> dict[str, pa.Array]:
-    problems = plain(problems)
-    return {
-        reason: pc.fill_null(pc.equal(problems, reason), fill_value=False)
-        for reason in pc.unique(problems).drop_null().to_pylist()
-    }
 
 
 def _zeros(batch: pa.RecordBatch) -> pa.Array:

@@ -7,7 +7,6 @@ be decoded becomes a row that says why.
 
 from __future__ import annotations
 
-import functools
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -22,13 +21,12 @@ from meshtrail.model.entry import (
     HEADER_DTYPE,
     EntryFlags,
     EntryType,
-    PayloadFormat,
     decode_prefix,
 )
-from meshtrail.model.event import EVENT_SCHEMA, MAPPER_VERSION, Kind
-from meshtrail.sources.als_decode import http_decoder, tcp_decoder
-from meshtrail.sources.als_events import EventColumns, map_http, map_tcp
-from meshtrail.sources.columns import coded, mask_null
+from meshtrail.model.event import EVENT_SCHEMA, MAPPER_VERSION
+from meshtrail.sources.columns import coded
+from meshtrail.sources.mappings import FORMAT_NAMES, MAPPINGS, SOURCE_NAMES
+from meshtrail.sources.own_entries import map_own
 from meshtrail.sources.streams import (
     REPORTER_COLUMNS,
     Reporters,
@@ -42,6 +40,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from meshtrail.sources.event_columns import EventColumns
     from meshtrail.units import LeafIndex
 
     Headers: TypeAlias = npt.NDArray[np.void]
@@ -51,24 +50,10 @@ if TYPE_CHECKING:
 _S: Final = pa.string()
 _SALT_BYTES: Final = 16
 _SPIFFE_PARTS: Final = ("trust_domain", "namespace", "service_account")
+_MAPPED_TYPES: Final = (EntryType.RECORD, EntryType.COUNTER)
 _RUN_ROWS_MIN: Final = 128
 """Runs of one kind that are longer on average are joined as they are, which costs at most what
 taking row by row does, and half of it for runs of 500; shorter ones cost more in being cut out."""
-
-_OWN_KINDS: Final = {
-    EntryType.STREAM_OPENED: Kind.STREAM_OPENED,
-    EntryType.STREAM_CLOSED: Kind.STREAM_CLOSED,
-    EntryType.CLOCK: Kind.CLOCK,
-    EntryType.COUNTER: Kind.COUNTER,
-    EntryType.GAP: Kind.GAP,
-}
-_ALS: Final = {
-    PayloadFormat.ALS_HTTP: (http_decoder, map_http),
-    PayloadFormat.ALS_TCP: (tcp_decoder, map_tcp),
-}
-_FORMAT_NAMES: Final = {int(code): code.name.lower().replace("_", "-") for code in PayloadFormat}
-_ALS_CODES: Final = [int(code) for code in PayloadFormat if code.name.startswith("ALS")]
-
 
 CODED_COLUMNS: Final = frozenset(
     {
@@ -88,6 +73,9 @@ CODED_COLUMNS: Final = frozenset(
         "tls_client_subject",
         "tls_client_issuer",
         "tls_client_ja3",
+        "tls_failure",
+        "span_kind",
+        "span_status",
         "policy_name",
         "policy_namespace",
         "policy_rule",
@@ -197,19 +185,18 @@ def _derive_parts(
 ) -> list[tuple[Rows, EventColumns]]:
     """The event columns of each kind of payload, with the rows they belong to."""
     parts = []
-    is_record = headers["entry_type"] == EntryType.RECORD
     taken = np.zeros(len(headers), dtype=np.bool_)
-    for code, (decoder, map_records) in _ALS.items():
-        rows = np.flatnonzero(is_record & (headers["payload_format"] == code))
+    for code, map_records in MAPPINGS.items():
+        rows = np.flatnonzero(
+            (headers["payload_format"] == code) & np.isin(headers["entry_type"], _MAPPED_TYPES)
+        )
         if len(rows):
             taken[rows] = True
-            batch, bad = decoder().decode(_records(headers, payloads, rows, read_blob))
-            columns = map_records(batch, reporters.select(rows))
-            _mark_undecoded(columns, bad)
-            parts.append((rows, columns))
+            records = _records(headers, payloads, rows, read_blob)
+            parts.append((rows, map_records(records, reporters.select(rows))))
     rows = np.flatnonzero(~taken)
     if len(rows):
-        parts.append((rows, _other_columns(headers[rows])))
+        parts.append((rows, map_own(headers[rows], payloads.take(pa.array(rows)))))
     return parts
 
 
@@ -246,36 +233,6 @@ def _records(headers: Headers, payloads: pa.Array, rows: Rows, read_blob: ReadBl
     return pa.array(whole, pa.binary())
 
 
-def _mark_undecoded(columns: EventColumns, bad: dict[int, str]) -> None:
-    """Make rows whose record could not be read say so, and nothing else."""
-    refused = dict(columns.refused)
-    for reason in sorted(set(bad.values())):
-        here = np.zeros(columns.rows_count, dtype=np.bool_)
-        here[[row for row, why in bad.items() if why == reason]] = True
-        refused[reason] = pa.array(here)
-    if not refused:
-        return
-    keep = pc.invert(functools.reduce(pc.or_, refused.values()))
-    for name, column in columns.columns.items():
-        columns.columns[name] = mask_null(column, keep)
-    columns.columns["kind"] = pc.fill_null(columns.columns["kind"], Kind.UNDECODED.value)
-    for reason, where in columns.problems.items():
-        columns.problems[reason] = pc.and_(where, keep)
-    columns.problems |= refused
-
-
-def _other_columns(headers: Headers) -> EventColumns:
-    """Meshtrail's own entries, and whole frames: the header says all that a column holds."""
-    columns = EventColumns(len(headers))
-    kinds = np.full(len(headers), Kind.UNDECODED.value, dtype=object)
-    for entry_type, kind in _OWN_KINDS.items():
-        kinds[headers["entry_type"] == entry_type] = kind.value
-    columns.columns["kind"] = pa.array(kinds, _S)
-    whole = headers["payload_format"] == PayloadFormat.ALS_FRAME
-    columns.problems["a whole access log message, sealed as it came"] = pa.array(whole)
-    return columns
-
-
 def _event_table(
     part: EventColumns, headers: Headers, index: Rows, reporters: Reporters, log: str
 ) -> pa.Table:
@@ -283,15 +240,16 @@ def _event_table(
     columns = dict(part.columns)
     columns.update(reporters.columns())
     count = part.rows_count
-    is_als = np.isin(headers["payload_format"], _ALS_CODES)
+    duplicate = headers["flags"] & np.uint16(EntryFlags.DUPLICATE)
     columns |= {
         "log": coded([log], pa.array(np.zeros(count, dtype=np.int64))),
         "log_index": pa.array(index),
         "received_time": _native(headers["received_ns"]),
         "stream": _native(headers["stream"]),
         "seq": _native(headers["seq"]),
-        "source": coded(["meshtrail", "envoy-als"], pa.array(is_als.astype(np.int64))),
-        "payload_format": _format_names(headers),
+        "source": _names(headers, SOURCE_NAMES),
+        "payload_format": _names(headers, FORMAT_NAMES),
+        "is_duplicate": pa.array(duplicate != 0),
         "mapper_version": pa.array(np.full(count, MAPPER_VERSION, dtype=np.int32)),
         "decode_error": _reasons(part),
     }
@@ -336,10 +294,12 @@ def _facts(payload: bytes) -> StreamFacts:
         return StreamFacts()
 
 
-def _format_names(headers: Headers) -> pa.Array:
+def _names(headers: Headers, names: dict[int, str]) -> pa.Array:
+    """What the payload format of each entry is called, ``coded``."""
     codes, rows = np.unique(headers["payload_format"], return_inverse=True)
-    names = [_FORMAT_NAMES.get(int(code), f"{code}") for code in codes]
-    return coded(names, pa.array(rows.astype(np.int64)))
+    return coded(
+        [names.get(int(code), f"{code}") for code in codes], pa.array(rows.astype(np.int64))
+    )
 
 
 def _native(column: npt.NDArray[np.int64]) -> pa.Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 _S: Final = pa.string()
-_MTLS: Final = "mtls"
+_PROVING: Final = frozenset({"mtls", "xfcc"})
+_PEER: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:]+)):[0-9]+", re.ASCII)
 _CLAIM_LENGTH_MAX: Final = 1_024
 """A claim stands in each row of its stream, so a long one would multiply; the entry has it all."""
 REPORTER_COLUMNS: Final = (
@@ -28,6 +30,9 @@ REPORTER_COLUMNS: Final = (
     "reporter_spiffe_id",
     "reporter_auth",
     "reporter_log_name",
+    "reporter_ip",
+    "reporter_token",
+    "reporter_conflict",
 )
 
 
@@ -40,6 +45,14 @@ class StreamFacts:
     spiffe_id: str | None = None
     auth: str | None = None
     log_name: str | None = None
+    ip: str | None = None
+    token: str | None = None
+    conflict: str | None = None
+
+    @property
+    def is_authenticated(self) -> bool:
+        """Whether ``spiffe_id`` was authenticated, by us or by the proxy in front of us."""
+        return self.spiffe_id is not None and self.auth in _PROVING
 
 
 UNKNOWN_SENDER: Final = StreamFacts()
@@ -65,6 +78,8 @@ def parse_stream_opened(payload: bytes) -> StreamFacts:
         spiffe_id=_text(authenticated, "spiffe_id"),
         auth=_text(opened, "auth"),
         log_name=_claim(claimed, "log_name"),
+        ip=_host(_text(opened, "peer")),
+        token=_text(authenticated, "token"),
     )
 
 
@@ -123,7 +138,7 @@ class Reporters:
         self._rows = rows
         take = pa.array(rows)
         self.spiffe_id = pa.array([fact.spiffe_id for fact in facts], _S).take(take)
-        authenticated = [fact.auth == _MTLS and fact.spiffe_id is not None for fact in facts]
+        authenticated = [fact.is_authenticated for fact in facts]
         self._authenticated = pa.array(authenticated, pa.bool_()).take(take)
 
     def select(self, rows: npt.NDArray[np.int64]) -> Reporters:
@@ -157,7 +172,16 @@ class Reporters:
             "reporter_spiffe_id_trust": coded(trust, take),
             "reporter_auth": coded([fact.auth for fact in facts], take),
             "reporter_log_name": coded([fact.log_name for fact in facts], take),
+            "reporter_ip": coded([fact.ip for fact in facts], take),
+            "reporter_token": coded([fact.token for fact in facts], take),
+            "reporter_conflict": coded([fact.conflict for fact in facts], take),
         }
+
+
+def _host(peer: str | None) -> str | None:
+    """The address in ``address:port``, an IPv6 address in brackets; null for any other text."""
+    match = _PEER.fullmatch(peer) if peer is not None else None
+    return match and (match[1] or match[2])
 
 
 def _object(parent: dict[str, Any], name: str) -> dict[str, Any]:

@@ -139,7 +139,8 @@ def complete(event: dict[str, Any], index: int) -> dict[str, Any]:
         "stream": 7,
         "seq": index,
         "payload_format": "als-http",
-        "mapper_version": 1,
+        "mapper_version": 2,
+        "is_duplicate": False,
         "entry": header.encode() + b"payload %d" % index,
         **event,
     }

@@ -25,6 +25,7 @@ def test_every_column_answers_to_its_name_and_to_its_short_name() -> None:
         ("trace", FieldKind.HEX_ID),
         ("span", FieldKind.HEX_ID),
         ("request", FieldKind.REQUEST_ID),
+        ("duplicate", FieldKind.TRUTH),
         ("dst.spiffe", FieldKind.SPIFFE_ID),
         ("envoy_upstream_local_ip", FieldKind.IP),
     ],

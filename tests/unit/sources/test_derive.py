@@ -181,6 +181,7 @@ def test_an_undecodable_record_says_why_and_nothing_else_of_the_record() -> None
         "payload_format",
         "mapper_version",
         "decode_error",
+        "is_duplicate",
     }
 
 

@@ -46,6 +46,9 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+_BLANKS = {pa.string(): "", pa.binary(): b"", pa.bool_(): False}
+
+
 @cache
 def narrow_table() -> pa.Table:
     """Few values, so that many splits are written quickly."""
@@ -54,7 +57,7 @@ def narrow_table() -> pa.Table:
         if field.name == "log_index"
         else pa.nulls(ROWS, field.type)
         if field.nullable
-        else pa.array([{pa.string(): "", pa.binary(): b""}.get(field.type, 0)] * ROWS, field.type)
+        else pa.array([_BLANKS.get(field.type, 0)] * ROWS, field.type)
         for field in SEGMENT_SCHEMA
     ]
     return pa.table(columns, schema=SEGMENT_SCHEMA)
@@ -102,12 +105,15 @@ def test_columns_have_their_permanent_field_ids_and_no_arrow_schema(path: Path) 
     }
 
 
-def test_every_column_is_signed_text_or_bytes(path: Path) -> None:
+_OPEN_TYPES = {"BOOLEAN", "INT32", "INT64", "BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY"}
+
+
+def test_every_column_is_signed_text_bytes_or_a_truth_value(path: Path) -> None:
     schema = pq.ParquetFile(path).schema
     for at in range(len(schema.names)):
         column = schema.column(at)
         logical = column.logical_type.type
-        assert column.physical_type in {"INT32", "INT64", "BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY"}
+        assert column.physical_type in _OPEN_TYPES
         assert logical in {"NONE", "STRING"}, column.name
         assert column.max_repetition_level == 0
 

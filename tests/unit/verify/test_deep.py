@@ -55,6 +55,8 @@ def other_value(kind: pa.DataType, value: object) -> object:
         return f"{value}!"
     if pa.types.is_fixed_size_binary(kind):
         return bytes(kind.byte_width) if value != bytes(kind.byte_width) else None
+    if pa.types.is_boolean(kind):
+        return not value
     return 1 if value != 1 else 2
 
 

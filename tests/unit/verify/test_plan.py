@@ -32,7 +32,7 @@ def root(tmp_path: Path) -> Path:
         elif field.name == "entry":
             columns.append(pa.array([bytes(32)] * ROWS, pa.binary()))
         else:
-            value = "x" if pa.types.is_string(field.type) else 1
+            value = {pa.string(): "x", pa.bool_(): True}.get(field.type, 1)
             columns.append(pa.array([value] * ROWS, field.type))
     table = pa.table(columns, schema=SEGMENT_SCHEMA)
     pq.write_table(table, tmp_path / NAMED.path, row_group_size=100)
