@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 import pyarrow.compute as pc
@@ -91,6 +92,10 @@ class LedgerKeeper:
         )
         self._ledger: Ledger | None = None
         self._told_ns = 0
+        self._passed_ns = 0
+        self._gaps: Counter[str] = Counter()
+        self._missing: Counter[str] = Counter()
+        self._findings: Counter[str] = Counter()
         self._open(version)
 
     def look(self) -> int:
@@ -113,6 +118,17 @@ class LedgerKeeper:
         if quiet_ns is not None:
             told_count += self._tell(self._ledger.pass_time(quiet_ns))
         return told_count
+
+    def figures(self) -> dict[str, object]:
+        """What it told since its start, for whoever watches; may be asked from any thread."""
+        return {
+            "passed_ns": self._passed_ns,
+            "reporters": self._ledger.reporters_count if self._ledger else 0,
+            "silent": self._ledger.silent_count if self._ledger else 0,
+            "gaps": dict(self._gaps),
+            "missing": dict(self._missing),
+            "findings": dict(self._findings),
+        }
 
     def close(self) -> None:
         """End the stream in order."""
@@ -162,8 +178,10 @@ class LedgerKeeper:
         """Journal the statements of each step at once: a crash keeps all of them, or none."""
         told_count = 0
         for step in steps:
+            self._passed_ns = step.until_ns
             if step.until_ns <= self._told_ns or not step.statements:
                 continue
+            self._count(step)
             now_ns = self._clock.wall_ns()
             self._journal.append(
                 [
@@ -178,6 +196,14 @@ class LedgerKeeper:
             self._told_ns = step.until_ns
             told_count += len(step.statements)
         return told_count
+
+    def _count(self, step: Step) -> None:
+        for one in step.statements:
+            if one.entry_type is EntryType.GAP:
+                self._gaps[one.payload["cause"]] += 1
+                self._missing[one.payload["cause"]] += one.payload["missing_min"]
+            elif one.entry_type is EntryType.FINDING:
+                self._findings[one.payload["cause"]] += 1
 
     def _quiet_until(self) -> int | None:
         """Until when nothing more can be published; None while anything waits to be sealed."""

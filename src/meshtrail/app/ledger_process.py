@@ -30,18 +30,9 @@ def keep_ledger(child: Child) -> None:
     # It is given the public key, and never opens the private one.
     verifier = parse_vkey(child.options["vkey"])
     clock = SystemClock()
-    told = {"statements": 0}
-    with (
-        JournalWriter(
-            options.layout.journals / WRITER, clock=clock, options=options.configuration.journal
-        ) as journal,
-        RunFile(
-            options.layout,
-            child.name,
-            clock=clock,
-            read_facts=lambda: {**told, "alarms": dict(child.alarms)},
-        ),
-    ):
+    with JournalWriter(
+        options.layout.journals / WRITER, clock=clock, options=options.configuration.journal
+    ) as journal:
         keeper = LedgerKeeper(
             options.layout,
             verifier,
@@ -50,14 +41,20 @@ def keep_ledger(child: Child) -> None:
             clock=clock,
             version=read_version(),
         )
-        child.tell_ready()
-        while not child.stopping.wait(LOOK_SECONDS):
-            try:
-                told["statements"] += keeper.look()
-            except UnavailableError as error:
-                child.diag.warning("ledger_waits", message=error.message)
+        with RunFile(
+            options.layout,
+            child.name,
+            clock=clock,
+            read_facts=lambda: {**keeper.figures(), "alarms": dict(child.alarms)},
+        ):
+            child.tell_ready()
+            while not child.stopping.wait(LOOK_SECONDS):
+                try:
+                    keeper.look()
+                except UnavailableError as error:
+                    child.diag.warning("ledger_waits", message=error.message)
         keeper.close()
-        child.diag.info("ledger_closed", statements=told["statements"])
+        child.diag.info("ledger_closed")
 
 
 if __name__ == "__main__":

@@ -98,6 +98,16 @@ class Ledger:
         self._proxies: list[_Proxy] = []
         self._outages = Outages()
 
+    @property
+    def reporters_count(self) -> int:
+        """Reporters that were heard of."""
+        return len(self._proxies)
+
+    @property
+    def silent_count(self) -> int:
+        """Reporters whose counts no longer come."""
+        return sum(proxy.is_silent for proxy in self._proxies)
+
     def take(self, events: pa.Table) -> Iterator[Step]:
         """Take the next events.
 
