@@ -25,6 +25,7 @@ from meshtrail.collect.stream import Stream
 from meshtrail.correlate.ledger import GRACE_NS, LEDGER_COLUMNS, STEP_NS, Ledger
 from meshtrail.correlate.minutes import MINUTE_GRACE_NS
 from meshtrail.correlate.proxy_account import JITTER_NS
+from meshtrail.correlate.shared_keys import SharedKeys
 from meshtrail.journal import blob_frame
 from meshtrail.model.entry import EntryType
 from meshtrail.search.catalogue import read_received_range
@@ -35,6 +36,7 @@ from meshtrail.units import UnixNanos
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from meshtrail.app.inventory_file import InventoryFile
     from meshtrail.correlate.ledger import Step
     from meshtrail.journal import Frame, JournalWriter
     from meshtrail.note import Verifier
@@ -70,6 +72,7 @@ class LedgerKeeper:
         journal: open, and nobody else's; stays open.
         clock: of the machine.
         version: of meshtrail.
+        inventory: of what runs where, if there is one.
     """
 
     def __init__(
@@ -81,11 +84,13 @@ class LedgerKeeper:
         journal: JournalWriter,
         clock: Clock,
         version: str,
+        inventory: InventoryFile | None = None,
     ) -> None:
         self._layout = layout
         self._manifests = ManifestFollower(layout, verifier, origin=origin)
         self._journal = journal
         self._clock = clock
+        self._inventory = inventory
         self._stream = Stream()
         self._reader = EventReader(
             layout, verifier, origin=origin, columns=LEDGER_COLUMNS, manifests=self._manifests
@@ -111,6 +116,8 @@ class LedgerKeeper:
         self._ledger = self._ledger or self._begin()
         if self._ledger is None:
             return 0
+        if self._inventory is not None and (changed := self._inventory.read_changed()) is not None:
+            self._ledger.keys = SharedKeys(changed)
         told_count = 0
         for table in self._reader.read_new():
             told_count += self._tell(self._ledger.take(table))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from meshtrail.app.child import run_child
 from meshtrail.app.clock import SystemClock
+from meshtrail.app.inventory_file import InventoryFile
 from meshtrail.app.ledger_keeper import WRITER, LedgerKeeper
 from meshtrail.app.process_options import read_process_options
 from meshtrail.app.run_file import RunFile
@@ -30,6 +31,7 @@ def keep_ledger(child: Child) -> None:
     # It is given the public key, and never opens the private one.
     verifier = parse_vkey(child.options["vkey"])
     clock = SystemClock()
+    inventory = options.configuration.ledger.inventory
     with JournalWriter(
         options.layout.journals / WRITER, clock=clock, options=options.configuration.journal
     ) as journal:
@@ -40,6 +42,7 @@ def keep_ledger(child: Child) -> None:
             journal=journal,
             clock=clock,
             version=read_version(),
+            inventory=InventoryFile(inventory, child.diag) if inventory is not None else None,
         )
         with RunFile(
             options.layout,

@@ -20,6 +20,7 @@ from meshtrail.correlate.minutes import MINUTE_NS, Minutes
 from meshtrail.correlate.outages import Outages
 from meshtrail.correlate.proxy_account import LossKind, ProxyAccount, read_push
 from meshtrail.correlate.reporters import KEY_COLUMNS, Reporters, rows_by_number
+from meshtrail.correlate.shared_keys import KEY_USE_COLUMNS, SharedKeys
 from meshtrail.correlate.statements import Cause
 from meshtrail.model.event import Kind
 
@@ -41,6 +42,7 @@ LEDGER_COLUMNS: Final = (
     "about",
     "detail",
     *KEY_COLUMNS,
+    *(name for name in KEY_USE_COLUMNS if name != "received_time"),
 )
 """The event columns that the ledger reads."""
 
@@ -88,9 +90,15 @@ class Ledger:
 
     Args:
         recording_since_ns: arrival of the first entry of the log.
+        keys: looks at who uses which key from where; None where no inventory says what belongs.
+
+    Attributes:
+        keys: may be exchanged between two calls.
     """
 
-    def __init__(self, *, recording_since_ns: int) -> None:
+    def __init__(self, *, recording_since_ns: int, keys: SharedKeys | None = None) -> None:
+        self.keys = keys
+        self._noticed: list[Statement] = []
         self._since_ns = recording_since_ns
         self._step_ns = recording_since_ns // STEP_NS * STEP_NS + STEP_NS
         self._last_ns = recording_since_ns
@@ -148,6 +156,8 @@ class Ledger:
         self._take_records(events, numbers)
         self._take_counts(events, numbers)
         self._take_streams(events, numbers)
+        if self.keys is not None:
+            self._noticed += self.keys.take(events)
         self._last_ns = int(events.column("received_time")[-1].as_py())
 
     def _take_records(self, events: pa.Table, numbers: npt.NDArray[np.int64]) -> None:
@@ -198,6 +208,8 @@ class Ledger:
                 self._outages.add_downtime(before, one["received_time"])
 
     def _close_step(self, until_ns: int) -> Iterator[Statement]:
+        yield from self._noticed
+        self._noticed.clear()
         for number, proxy in enumerate(self._proxies):
             for loss in proxy.account.settle(received_before_ns=until_ns - GRACE_NS):
                 proxy.minutes.lose(loss)

@@ -31,6 +31,8 @@ class Cause(StrEnum):
     UNKNOWN = "unknown"
     SILENT = "silent"
     """A reporter that used to report says nothing any more."""
+    KEY_SHARED = "key_shared"
+    """An identity or a certificate is used from where it does not belong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,14 @@ def finding(
 ) -> Statement:
     """Something about a reporter that somebody should look at."""
     payload = {**_about(reporter), "cause": cause.value, "from_ns": from_ns, "until_ns": until_ns}
+    return Statement(EntryType.FINDING, payload | more)
+
+
+def finding_about(
+    about: str, cause: Cause, *, from_ns: object, until_ns: object, **more: object
+) -> Statement:
+    """Something about an identity that somebody should look at."""
+    payload = {"about": about, "cause": cause.value, "from_ns": from_ns, "until_ns": until_ns}
     return Statement(EntryType.FINDING, payload | more)
 
 

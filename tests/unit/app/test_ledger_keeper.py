@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 import pyarrow.dataset as ds
 import pytest
 
+from meshtrail.app.inventory_file import InventoryFile
 from meshtrail.app.ledger_keeper import WRITER, LedgerKeeper
-from tests.log_rig import MILLISECOND, MINUTE, ORIGIN, SIGNER, LogRig
+from tests.log_rig import MILLISECOND, MINUTE, ORIGIN, SIGNER, LogRig, SilentDiag
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,3 +121,21 @@ def test_the_streams_of_the_ledger_itself_count_without_a_hole(rig: LogRig) -> N
         [(0, "stream_opened"), (1, "counter"), (2, "stream_closed")],
         [(0, "stream_opened"), (1, "stream_closed")],
     ]
+
+
+def test_an_inventory_is_gone_by_from_the_next_look_on(rig: LogRig, tmp_path: Path) -> None:
+    path = tmp_path / "inventory.json"
+    path.write_text('{"pods": []}')
+    file = InventoryFile(path, SilentDiag())
+    keeping = LedgerKeeper(
+        rig.layout,
+        SIGNER.verifier,
+        origin=ORIGIN,
+        journal=rig.open_writer(WRITER),
+        clock=rig.clock,
+        version="1.2",
+        inventory=file,
+    )
+    record(rig, rig.open_stream(), count=1)
+    keeping.look()
+    assert file.read_changed() is None

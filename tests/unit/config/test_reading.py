@@ -56,7 +56,7 @@ def test_the_command_line_wins_over_the_file_and_nothing_said_leaves_it() -> Non
     [
         ({"seal": {"tick_mss": 5}}, "no option seal.tick_mss: did you mean tick_ms"),
         ({"sael": {}}, "no option sael: did you mean seal"),
-        ({"zzz": {}}, "no option zzz: known are collect, journal, keys, log, seal"),
+        ({"zzz": {}}, "no option zzz: known are collect, journal, keys, ledger, log, seal"),
         ({"seal": 5}, "seal is a section"),
         ({"seal": {"tick_ms": "5"}}, "seal.tick_ms: expected `int`, got `str`"),
         ({"seal": {"tick_ms": 5.0}}, "seal.tick_ms: expected `int`"),

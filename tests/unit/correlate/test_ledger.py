@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from meshtrail.correlate.inventory import parse_inventory
 from meshtrail.correlate.ledger import Ledger, Step
+from meshtrail.correlate.shared_keys import SharedKeys
 from meshtrail.model.entry import EntryType
 from tests.unit.correlate.ledger_events import BEGIN, S, at, closed, count, own, record, table
 
@@ -164,3 +167,24 @@ def test_however_the_log_is_cut_the_same_is_said(eventful: pa.Table, cuts: list[
     whole = said([])
     assert len(whole) > 5
     assert said(cuts) == whole
+
+
+def test_a_key_that_is_used_from_elsewhere_is_told_with_its_step() -> None:
+    pods = [
+        {"pod": "web-1", "namespace": "shop", "service_account": "web", "addresses": ["10.0.0.1"]}
+    ]
+    inventory = parse_inventory(json.dumps({"pods": pods}).encode(), name="x")
+    ledger = Ledger(recording_since_ns=BEGIN, keys=SharedKeys(inventory))
+    stolen = record(
+        3,
+        log_index=5,
+        side="destination",
+        src_spiffe_id="spiffe://td/ns/shop/sa/web",
+        src_spiffe_id_trust="attested",
+        src_namespace="shop",
+        src_service_account="web",
+        src_ip="10.0.0.66",
+    )
+    first, *_ = ledger.take(table(stolen, record(30)))
+    (said,) = first.statements
+    assert (said.payload["cause"], said.payload["entry"]) == ("key_shared", 5)
