@@ -88,5 +88,5 @@ def test_a_file_that_is_not_there_or_no_toml_is_named(tmp_path: Path) -> None:
 
 def test_every_section_is_one_stage_with_options_that_all_have_defaults() -> None:
     assert [field.name for field in fields(Configuration)] == [
-        "log", "collect", "journal", "seal", "serve", "keys",
+        "log", "collect", "journal", "seal", "ledger", "serve", "keys",
     ]  # fmt: skip
