@@ -37,9 +37,9 @@ _ABOUT = """
     two proxies; a call stands under the one that its caller was serving at that moment. A call that
     only one end reported says so: that end, or the record of the other, is worth a look.
 
-    Spans stand in the call that they tell of, and what a span is a child of is what caused its
-    call. A call that only spans tell of has a question mark behind what their senders call
-    themselves.
+    Spans, where there are some, stand in the call that they tell of, and their parents say what
+    caused it, unless an identity contradicts. Where only spans tell of a call, its names are what
+    their senders call themselves, with a question mark.
 
     Ids of traces and requests are headers that anyone can set (`asserted`): entries of a forged id
     stand in the tree like all others.

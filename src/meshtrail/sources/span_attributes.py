@@ -160,12 +160,10 @@ def _read_addresses(attributes: Attributes, kind: pa.Array) -> Columns:
 def _connected(
     attributes: Attributes, addresses: tuple[str, ...], ports: tuple[str, ...]
 ) -> tuple[pa.Array, pa.Array]:
-    """One end of the connection: string[n], int32[n]; no port where there is no address."""
+    """One end of the connection: string[n], int32[n]; the port counts only beside an address."""
     (ip,) = map_distinct(attributes.text(*addresses), lambda text: (spans.read_ip(text),), [_S])
-    ip = plain(ip)
     port = attributes.integer(*ports, to=_I32)
-    port = without(port, pc.greater(port, spans.PORT_MAX))
-    return ip, mask_null(port, pc.is_valid(ip))
+    return plain(ip), without(port, pc.greater(port, spans.PORT_MAX))
 
 
 def _read_request_id(attributes: Attributes) -> Columns:

@@ -40,10 +40,10 @@ def format_tracing(service_name: str | None, *, cluster: str) -> str:
     """
     name = _NO_NAME if service_name is None else f"        service_name: {quote(service_name)}"
     return f"""\
-# 6. Where spans are wanted besides: in every http_connection_manager. A span is no evidence of its
-# own, it says where a call belongs. Envoy sends none of a request whose traceparent ends in -00,
-# and whoever calls chooses that; of the rest it sends as many as random_sampling says. Below 100 %
-# nobody can tell an unsampled request from a lost span. The access log has every request.
+# 6. Optional, in every http_connection_manager: a span of each request, for what it was part of. A
+# missing span proves nothing: Envoy sends none of a request whose traceparent ends in -00, and
+# whoever calls chooses that. Below 100 % of random_sampling nobody can tell what was lost from what
+# was left out. The access log has every request.
 http_tracing:
   tracing:
     provider:

@@ -234,6 +234,16 @@ def test_parents_that_go_in_a_circle_hide_no_call(mesh: Mesh) -> None:
     assert drawn(build_calls(spans)) == "None>None1(None>None1(None>None1))"
 
 
+def test_a_parent_that_comes_later_hides_no_call(mesh: Mesh) -> None:
+    # The moments say that the second was made while the first was served, the span the contrary.
+    records = [
+        *mesh.both("web", "cart", 0, 100, span_id=b"a"),
+        *mesh.both("cart", "web", 10, 20, span_id=b"b"),
+    ]
+    span = mesh.span("a", "client", "b", 0)
+    assert drawn(build_calls([*records, span])) == "cart>webSD(web>cartSD1)"
+
+
 def test_a_trace_that_is_nested_without_end_has_its_rest_at_the_top(mesh: Mesh) -> None:
     for step in (1, -1):
         spans = [
