@@ -24,6 +24,7 @@ from meshtrail.model.entry import (
     prefix_payload,
 )
 from meshtrail.sources.als_slices import slice_messages
+from meshtrail.sources.otlp_slices import slice_exports
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,9 +34,10 @@ if TYPE_CHECKING:
     from meshtrail.units import UnixNanos
 
 _ALS_FORMATS: Final = (PayloadFormat.ALS_HTTP, PayloadFormat.ALS_TCP)
+_OTLP_FORMATS: Final = (PayloadFormat.OTLP_LOG, PayloadFormat.OTLP_SPAN)
 _ENTRY_TYPES: Final = tuple(EntryType)
 _PAYLOAD_FORMATS: Final = tuple(PayloadFormat)
-_FLAGS_OF_FRAMES: Final = int(EntryFlags.FILTERED | EntryFlags.SALTED)
+_FLAGS_OF_FRAMES: Final = int(EntryFlags.FILTERED | EntryFlags.SALTED | EntryFlags.DUPLICATE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,7 +109,8 @@ def _check_rows(rows: npt.NDArray[Any]) -> None:
     )
     is_whole = (framing == Framing.WHOLE) & (rows["records_count"] == 1)
     is_als = (framing == Framing.ALS) & np.isin(formats, _ALS_FORMATS)
-    is_good = (framing == Framing.BLOB) | (is_entry & (is_whole | is_als))
+    is_otlp = (framing == Framing.OTLP) & np.isin(formats, _OTLP_FORMATS)
+    is_good = (framing == Framing.BLOB) | (is_entry & (is_whole | is_als | is_otlp))
     if not is_good.all():
         row = rows[int(np.flatnonzero(~is_good)[0])]
         raise JournalDamageError(
@@ -139,15 +142,19 @@ def _select(frames: _Frames, positions: npt.NDArray[np.int64]) -> _Frames:
 def _payloads(frames: _Frames) -> pa.Array:
     """The payload of each entry, in order: binary[n]."""
     counts = frames.rows["records_count"].astype(np.int64)
-    is_als = frames.rows["framing"] == Framing.ALS
-    groups = [np.flatnonzero(~is_als)]
-    parts = [frames.data.take(pa.array(groups[0])) if len(groups[0]) else _no_payloads()]
+    framing = frames.rows["framing"]
+    is_otlp = framing == Framing.OTLP
+    groups = [np.flatnonzero(framing == Framing.WHOLE), np.flatnonzero(is_otlp)]
+    parts = [
+        _chosen(frames, groups[0]),
+        slice_exports(_chosen(frames, groups[1]), counts[is_otlp]) if is_otlp.any() else _none(),
+    ]
     for code in _ALS_FORMATS:
-        rows = np.flatnonzero(is_als & (frames.rows["payload_format"] == code))
-        chosen = _select(frames, rows)
+        is_code = (framing == Framing.ALS) & (frames.rows["payload_format"] == code)
+        rows = np.flatnonzero(is_code)
         groups.append(rows)
         parts.append(
-            slice_messages(chosen.data, code, counts[rows]) if len(rows) else _no_payloads()
+            slice_messages(_chosen(frames, rows), code, counts[rows]) if len(rows) else _none()
         )
     filled = [at for at, part in enumerate(parts) if len(part)]
     if len(filled) == 1:
@@ -158,6 +165,10 @@ def _payloads(frames: _Frames) -> pa.Array:
     begins[rows] = np.concatenate([[0], np.cumsum(counts[rows])[:-1]]) if len(rows) else 0
     order = np.repeat(begins, counts) + _position_in_frame(counts)
     return pa.concat_arrays(parts).take(pa.array(order))
+
+
+def _chosen(frames: _Frames, positions: npt.NDArray[np.int64]) -> pa.Array:
+    return _select(frames, positions).data if len(positions) else _none()
 
 
 def _headers(rows: npt.NDArray[Any], *, after_ns: UnixNanos) -> npt.NDArray[Any]:
@@ -209,5 +220,5 @@ def _binary(data: memoryview, offsets: npt.NDArray[np.int64]) -> pa.Array:
     )
 
 
-def _no_payloads() -> pa.Array:
+def _none() -> pa.Array:
     return pa.array([], pa.binary())
