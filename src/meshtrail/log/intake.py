@@ -24,6 +24,7 @@ from meshtrail.model.entry import (
     prefix_payload,
 )
 from meshtrail.sources.als_slices import slice_messages
+from meshtrail.sources.otlp_frame import SMALL_REPEATED_TIMES_MAX
 from meshtrail.sources.otlp_slices import slice_exports
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 _ALS_FORMATS: Final = (PayloadFormat.ALS_HTTP, PayloadFormat.ALS_TCP)
 _OTLP_FORMATS: Final = (PayloadFormat.OTLP_LOG, PayloadFormat.OTLP_SPAN)
+_USUAL_RECORD_BYTES: Final = 1_024
 _ENTRY_TYPES: Final = tuple(EntryType)
 _PAYLOAD_FORMATS: Final = tuple(PayloadFormat)
 _FLAGS_OF_FRAMES: Final = int(EntryFlags.FILTERED | EntryFlags.SALTED | EntryFlags.DUPLICATE)
@@ -92,6 +94,18 @@ def make_entries(slices: Sequence[JournalSlice], *, after_ns: UnixNanos) -> Entr
         blobs += wholes
     last_ns = int(headers["received_ns"][-1]) if len(headers) else int(after_ns)
     return EntryBatch(_join(headers, payloads), headers, payloads, last_ns, blobs)
+
+
+def count_usual_records(rows: npt.NDArray[Any]) -> int:
+    """How many records of a kilobyte frames may become, by their rows; that is, what memory.
+
+    Each record of OTLP repeats its resource, so bytes of frames alone do not bound their payloads:
+    they may be as much longer as ``otlp_frame`` lets pass.
+    """
+    counts = rows["records_count"].astype(np.int64)
+    repeated = rows["frame_bytes"] * np.minimum(counts, SMALL_REPEATED_TIMES_MAX)
+    is_otlp = rows["framing"] == Framing.OTLP
+    return int(np.where(is_otlp, np.maximum(counts, repeated // _USUAL_RECORD_BYTES), counts).sum())
 
 
 def _check_rows(rows: npt.NDArray[Any]) -> None:

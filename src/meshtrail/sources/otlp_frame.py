@@ -30,11 +30,15 @@ SCOPES_COUNT_MAX: Final = 16_384
 """Scopes in one export. An empty one takes 2 bytes, and a microsecond of the event loop."""
 
 REPEATED_TIMES_MAX: Final = 16
-REPEATED_BYTES_FREE: Final = 1 << 20
-"""Each payload repeats its resource and its scope. So all payloads of an export together are at
-most so many times its size, or this many bytes if that is more: one resource of 60 kB before 60,000
-records of a few bytes would become gigabytes. With the kilobyte that Kubernetes says of a pod,
-records of 600 bytes become three times their size."""
+"""Each payload repeats its resource and its scope. All payloads of an export together are at most
+so many times its size: one resource of 60 kB before 60,000 records of a few bytes would become
+gigabytes. With the kilobyte that Kubernetes says of a pod, records of 600 bytes become three times
+their size."""
+
+SMALL_REPEATED_BYTES_MAX: Final = 1 << 20
+SMALL_REPEATED_TIMES_MAX: Final = 32
+"""Up to so many bytes of payloads, they may be so many times the export: short records with much
+said of their pod. No more, because the sealer takes a journal's batch of 8 MiB at once."""
 
 _CONTEXT_TAG: Final = tag_of(CONTEXT)
 _PARTS_TAG: Final = tag_of(PARTS)
@@ -142,13 +146,14 @@ def check_records(count: int, *, body_bytes: int, repeated_bytes: int) -> None:
         raise InputError(
             f"an OTLP export of {body_bytes} bytes with {count} records: resource and scope of "
             f"each would take {repeated_bytes} bytes more; at most {REPEATED_TIMES_MAX} times "
-            f"the export is made of it, or {REPEATED_BYTES_FREE} bytes"
+            f"the export is made of it, {SMALL_REPEATED_TIMES_MAX} times up to "
+            f"{SMALL_REPEATED_BYTES_MAX} bytes"
         )
 
 
 def _may_repeat(body_bytes: int, repeated_bytes: int) -> bool:
-    bytes_max = max(REPEATED_TIMES_MAX * body_bytes, REPEATED_BYTES_FREE)
-    return body_bytes + repeated_bytes <= bytes_max
+    small_max = min(SMALL_REPEATED_TIMES_MAX * body_bytes, SMALL_REPEATED_BYTES_MAX)
+    return body_bytes + repeated_bytes <= max(REPEATED_TIMES_MAX * body_bytes, small_max)
 
 
 def _cut_usual(body: bytes) -> ResourcePart | None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from meshtrail.errors import JournalDamageError
 from meshtrail.journal import ROW_DTYPE, Frame, Framing, JournalSlice, ReadPosition
-from meshtrail.log.intake import EntryBatch, make_entries
+from meshtrail.log.intake import EntryBatch, count_usual_records, make_entries
 from meshtrail.model.entry import (
     PAYLOAD_BYTES_MAX,
     EntryFlags,
@@ -188,6 +188,21 @@ def test_frames_of_blobs_alone_become_no_entry() -> None:
     assert batch.received_ns == START_NS
 
 
+def test_records_that_repeat_their_resource_count_as_the_kilobytes_that_they_may_become() -> None:
+    load = KnownLoad(FakeClock())
+    stream = load.opened().stream
+    plain = [load.http(stream, 5), load.blob(bytes(9_000)), load.whole(stream, bytes(9_000))]
+    assert count_usual_records(slice_of(plain).rows) == 6
+    for count in (1, 20, 64):
+        records = [bytes(60)] * count
+        frame = load.otlp(stream, [Scope(None, records)], resource=bytes(30_000))
+        rows = slice_of([*plain, frame]).rows
+        payloads_bytes = sum(map(len, payloads_in(frame)))
+        assert count_usual_records(rows) - 6 >= min(payloads_bytes, 32 * len(frame.data)) // 1_024
+    tiny = load.otlp(stream, [Scope(None, [b""] * 20)])
+    assert count_usual_records(slice_of([tiny]).rows) == 20
+
+
 def test_message_without_records_becomes_no_entry() -> None:
     load = KnownLoad(FakeClock())
     stream = load.opened().stream
@@ -230,7 +245,7 @@ def changed(frame: Frame, **changes: object) -> Frame:
         {"payload_format": PayloadFormat.MESHTRAIL_JSON},
         {"framing": Framing.OTLP},
         {"framing": Framing.WHOLE},
-        {"framing": 4},
+        {"framing": 99},
         {"flags": 16},
         {"flags": EntryFlags.PREFIX},
     ],

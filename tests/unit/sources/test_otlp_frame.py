@@ -10,10 +10,11 @@ from meshtrail.model.entry import PayloadFormat
 from meshtrail.sources import otlp_frame
 from meshtrail.sources.als_frame import RECORD_BYTES_MIN, RECORDS_COUNT_MAX, SMALL_RECORDS_MAX
 from meshtrail.sources.otlp_frame import (
-    REPEATED_BYTES_FREE,
     REPEATED_TIMES_MAX,
     RESOURCES_COUNT_MAX,
     SCOPES_COUNT_MAX,
+    SMALL_REPEATED_BYTES_MAX,
+    SMALL_REPEATED_TIMES_MAX,
     ResourcePart,
     Signal,
     cut_export,
@@ -172,24 +173,34 @@ def test_export_of_many_records_too_small_to_say_anything_is_not_sliced() -> Non
         cut_export(export_of(*[b""] * (SMALL_RECORDS_MAX + 1)))
 
 
+@pytest.mark.parametrize("context_bytes", [2_000, 30_000, 300_000])
 @pytest.mark.parametrize("of_one_scope", [True, False])
-def test_export_whose_payloads_would_repeat_too_much_is_not_sliced(*, of_one_scope: bool) -> None:
+def test_export_whose_payloads_would_repeat_too_much_is_not_sliced(
+    context_bytes: int, *, of_one_scope: bool
+) -> None:
     def body(count: int) -> bytes:
-        context = bytes(20_000)
+        context = bytes(context_bytes)
         if of_one_scope:
             return export_of(*[bytes(60)] * count, resource=context, scope=None)
         return export(Resource(None, [Scope(context, [bytes(60)] * count)]))
 
-    most = (REPEATED_BYTES_FREE - 25_000) // 20_003
-    assert cut_export(body(most))[0].records_count == most
+    def may_be_sliced(count: int) -> bool:
+        size = len(body(count))
+        # The context as a field has a tag and a length before it.
+        repeated = count * (context_bytes + (3 if context_bytes < 16_384 else 4))
+        small = min(SMALL_REPEATED_BYTES_MAX, SMALL_REPEATED_TIMES_MAX * size)
+        return size + repeated <= max(REPEATED_TIMES_MAX * size, small)
+
+    most = next(count for count in range(1, 1_000) if not may_be_sliced(count + 1))
+    assert cut_export(body(most))[0].records_count == most > 10
     with pytest.raises(InputError, match="resource and scope of each would take"):
-        cut_export(body(most + 2))
+        cut_export(body(most + 1))
 
 
 def test_export_may_repeat_more_where_it_is_itself_large() -> None:
     resource = bytes(10_000)
     body = export_of(*[bytes(900)] * 200, resource=resource)
-    assert REPEATED_BYTES_FREE < 200 * len(resource) < REPEATED_TIMES_MAX * len(body)
+    assert SMALL_REPEATED_BYTES_MAX < 200 * len(resource) < REPEATED_TIMES_MAX * len(body)
     assert cut_export(body)[0].records_count == 200
 
 

@@ -12,9 +12,9 @@ from meshtrail.errors import InputError
 from meshtrail.sources import otlp_json
 from meshtrail.sources.als_frame import RECORD_BYTES_MIN, RECORDS_COUNT_MAX, SMALL_RECORDS_MAX
 from meshtrail.sources.otlp_frame import (
-    REPEATED_BYTES_FREE,
     RESOURCES_COUNT_MAX,
     SCOPES_COUNT_MAX,
+    SMALL_REPEATED_BYTES_MAX,
     Signal,
     cut_export,
 )
@@ -183,13 +183,13 @@ def test_json_export_has_the_same_bounds_as_one_in_protobuf() -> None:
 
 @pytest.mark.parametrize("where", ["resource", "scope"])
 def test_json_export_whose_payloads_would_repeat_too_much_is_not_cut(where: str) -> None:
-    context = f'"{where}":"{"x" * 20_000}",'
+    context = f'"{where}":"{"x" * 40_000}",'
 
     def body(count: int) -> bytes:
         records = ['"' + "r" * 60 + '"'] * count
         return logs(*records, **{where: context})
 
-    most = (REPEATED_BYTES_FREE - 25_000) // 20_100
+    most = (SMALL_REPEATED_BYTES_MAX - 45_000) // 40_100
     assert len(cut(body(most))[0].payloads) == most
     with pytest.raises(InputError, match="resource and scope of each would take"):
         cut(body(most + 2))
