@@ -99,7 +99,7 @@ def bodies(signal: Signal) -> st.SearchStrategy[str]:
     return members([signal.resources_name], {signal.resources_name: lists(resources)})
 
 
-@settings(max_examples=500)
+@settings(max_examples=250)
 @given(signal=st.sampled_from(Signal), data=st.data())
 def test_parts_of_any_export_are_those_that_another_parser_finds(
     signal: Signal, data: st.DataObject
