@@ -60,13 +60,8 @@ def decode_resource(resource: bytes) -> dict[str, Any]:
         message = _resource_class().FromString(resource)
     except DecodeError as error:
         raise InputError(f"resource of {len(resource)} bytes: {error}") from error
-    # Of equal keys the last counts; what is no text claims nothing.
-    texts = {
-        item.key: item.value.string_value
-        for item in message.attributes
-        if item.value.HasField("string_value")
-    }
-    return _claims(texts)
+    # Of equal keys the last counts; what is no text is as good as an empty one: it claims nothing.
+    return _claims({item.key: item.value.string_value for item in message.attributes})
 
 
 def decode_json_resource(resource: bytes) -> dict[str, Any]:

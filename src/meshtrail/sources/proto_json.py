@@ -31,8 +31,8 @@ _Read: TypeAlias = Callable[[Any, str], Any]
 """What makes the value of a field; it names the field when it refuses."""
 
 _HEX_NAMES: Final = frozenset({"trace_id", "span_id", "parent_span_id"})
-_INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,19})", re.ASCII)
-_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?", re.ASCII)
+_INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,19})")
+_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _NUMBER_CHARS_MAX: Final = 400
 """Of a number written as a text; the longest that is exact has some 770, and nobody means it."""
 _SPECIAL: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import pytest
+from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
+from meshtrail.sources import otlp_schema
 from meshtrail.sources.otlp_frame import Signal
 from meshtrail.sources.otlp_schema import record_descriptor, resource_descriptor, scope_descriptor
 
@@ -31,6 +33,16 @@ def test_fields_that_the_published_schema_lacks_are_there(
     field = descriptor().fields_by_name[name]
     assert (field.number, field.type) == (number, kind)
     assert field.is_repeated == (name == "attributes")
+
+
+@pytest.mark.parametrize("signal", Signal)
+def test_schema_that_has_the_later_fields_stays_as_it_is(signal: Signal) -> None:
+    file = descriptor_pb2.FileDescriptorProto()
+    record_descriptor(signal).file.CopyToProto(file)
+    for message in file.message_type:
+        before = message.SerializeToString()
+        otlp_schema._amend(message)
+        assert message.SerializeToString() == before
 
 
 def test_descriptors_are_those_of_each_signal() -> None:

@@ -77,6 +77,7 @@ def test_usual_exports_are_not_cut_one_by_one(monkeypatch: pytest.MonkeyPatch) -
     assert len(sliced(export_of(b"r", b"s"), export_of(b"t"), counts=[2, 1])) == 3
 
 
+ONE = [Scope(None, [b"r"])]
 TWICE = Resource(b"last", [Scope(b"last", [b"r"], b"last")], b"last")
 
 
@@ -107,6 +108,34 @@ def test_strange_exports_are_cut_by_protobuf_among_usual_ones(strange: bytes) ->
     usual = [Resource(b"a", [Scope(None, [b"1", b"2"])]), Resource(b"c", [Scope(None, [b"3"])])]
     found = sliced(export(usual[0]), strange, export(), export(usual[1]), counts=[2, 1, 0, 1])
     assert found == payloads_of(usual[0], TWICE, usual[1])
+
+
+def test_contexts_that_are_there_and_empty_stay_so_when_protobuf_cuts() -> None:
+    empty = Resource(b"", [Scope(b"", [b"r"], b"")], b"")
+    absent = Resource(None, [Scope(None, [b"r"])])
+    for resource in (empty, absent):
+        assert sliced(export(resource) + UNKNOWN, counts=[1]) == payloads_of(resource)
+
+
+def test_columns_that_do_not_account_for_every_byte_are_not_believed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    true, false = Resource(b"last", ONE), Resource(b"another", ONE)
+
+    class Mistaken:
+        """Reads another resource than protobuf does."""
+
+        def decode(self, messages: pa.Array) -> pa.RecordBatch:
+            read = [
+                message.replace(export(true), export(false)) for message in messages.to_pylist()
+            ]
+            return real.decode(pa.array(read, pa.binary()))
+
+    real = otlp_slices._decoder()
+    monkeypatch.setattr(otlp_slices, "_decoder", Mistaken)
+    usual = Resource(b"a", [Scope(None, [b"1", b"2"])])
+    found = sliced(export(usual), export(true), counts=[2, 1])
+    assert found == payloads_of(usual, true)
 
 
 @pytest.mark.parametrize("counts", [[0], [1], [3]])
