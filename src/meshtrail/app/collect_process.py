@@ -10,6 +10,7 @@ import uvloop
 
 from meshtrail.app.child import Child, run_child
 from meshtrail.app.clock import SystemClock
+from meshtrail.app.keys import check_outside
 from meshtrail.app.process_options import ProcessOptions, read_process_options
 from meshtrail.app.run_file import RunFile
 from meshtrail.app.version import read_version
@@ -22,6 +23,9 @@ WRITER = "collect"
 def collect(child: Child) -> None:
     """Run the collector for as long as the supervisor wants."""
     options = read_process_options(child.options)
+    tokens = options.configuration.collect.tokens
+    if tokens is not None:
+        check_outside(tokens, options.layout.root, what="tokens")
     clock = SystemClock()
     with (
         JournalWriter(
@@ -61,7 +65,12 @@ async def _run(
 
     def tell_ready(address: str) -> None:
         # Started again, it must listen where its senders look for it.
-        child.tell_ready(grpc=address, mtls=collect_options.is_mtls, keep={"collect.grpc": address})
+        child.tell_ready(
+            grpc=address,
+            mtls=collect_options.is_mtls,
+            security=collect_options.describe_security(),
+            keep={"collect.grpc": address},
+        )
 
     await run_collect(
         collect_options,

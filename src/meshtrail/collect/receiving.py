@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from meshtrail.collect.conflicts import tell_conflicts
 from meshtrail.collect.payloads import CloseReason
 from meshtrail.errors import MeshtrailError
 
@@ -117,7 +118,9 @@ class Receiving:
         self.messages_count += 1
         received_ns = self._clock.now()
         if len(message) <= self._message_bytes_max:
-            self._commit.put(self._framer.frame_message(message, received_ns=received_ns))
+            frames = self._framer.frame_message(message, received_ns=received_ns)
+            tell_conflicts(frames, self._diag)
+            self._commit.put(frames)
             return
         self._error = (
             f"a message of {len(message)} bytes was refused, at most "

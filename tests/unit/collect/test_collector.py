@@ -94,11 +94,9 @@ def test_effective_configuration_is_a_blob_that_every_opening_names(directory: P
 
 
 def test_effective_configuration_writes_paths_as_text() -> None:
-    tls = CollectOptions(
-        grpc="h:1", grpc_cert=Path("a"), grpc_key=Path("b"), grpc_client_ca=Path("c")
-    )
+    tls = CollectOptions(grpc="h:1", tls_cert=Path("a"), tls_key=Path("b"), tls_client_ca=Path("c"))
     said = json.loads(effective_config(tls, JournalOptions()))
-    assert said["collect"]["grpc_cert"] == "a"
+    assert said["collect"]["tls_cert"] == "a"
     assert said["collect"]["message_bytes_max"] == 16 << 20
 
 
