@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from meshtrail.collect.diag import Diag
     from meshtrail.collect.token_file import TokenFile
+    from meshtrail.collect.tokens import Token
     from meshtrail.units import UnixNanos
 
     Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -87,6 +88,24 @@ class Authenticator:
             self._tell(address, source, error.message)
             raise
 
+    def check_again(self, peer: Peer, source: str) -> None:
+        """Check that a sender may go on: streams outlive tokens.
+
+        Certificates are not looked at again: they are renewed all the time while streams stay open,
+        and a stream that is cut loses records.
+
+        Raises:
+            UnauthenticatedError: its token was revoked or has expired.
+        """
+        if peer.token_id is None:
+            return
+        token = self._tokens.find(peer.token_id) if self._tokens else None
+        try:
+            self._check_use(token, source, which=f"token {peer.token} ({peer.token_id})")
+        except UnauthenticatedError as error:
+            self._tell(peer.address, source, error.message)
+            raise
+
     def _identify(
         self, address: str, certificate: bytes | None, headers: Headers, source: str
     ) -> Peer:
@@ -123,21 +142,31 @@ class Authenticator:
         # One answer to both, so that nobody can find out which ids there are.
         if token is None or not token.has_secret(secret):
             raise UnauthenticatedError(f"token {token_id}: unknown, revoked, or not its secret")
+        self._check_use(token, source, which=f"token {token.name} ({token_id})")
+        return Peer(
+            address=address,
+            auth=AUTH_TOKEN,
+            token=token.name,
+            token_id=token.id,
+            reporters=token.reporters,
+        )
+
+    def _check_use(self, token: Token | None, source: str, *, which: str) -> None:
+        """Check that a token is there, good now, and for this."""
+        if token is None:
+            raise UnauthenticatedError(f"{which}: revoked")
         if self._now() >= token.expires_ns:
-            when = format_time(token.expires_ns)
-            raise UnauthenticatedError(f"token {token.name} ({token_id}): expired on {when}")
+            raise UnauthenticatedError(f"{which}: expired on {format_time(token.expires_ns)}")
         if source not in token.sources:
             raise UnauthenticatedError(
-                f"token {token.name} ({token_id}): good for {', '.join(token.sources)}, not for "
-                f"{source}"
+                f"{which}: good for {', '.join(token.sources)}, not for {source}"
             )
-        return Peer(address=address, auth=AUTH_TOKEN, token=token.name, reporters=token.reporters)
 
     def _tell(self, address: str, source: str, reason: str) -> None:
         self._refused_count += 1
         now_ns = self._now()
         if self._told_ns is None or now_ns - self._told_ns >= _TELL_EVERY_NS:
-            self._diag.warning(
+            self._diag.error(
                 "sender_refused",
                 address=address,
                 source=source,

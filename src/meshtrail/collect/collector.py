@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meshtrail.collect.address import parse_address
-from meshtrail.collect.als import AlsDoor, AlsFramer, KnownBlobs
+from meshtrail.collect.als import ALS_SOURCE, AlsDoor, AlsFramer, KnownBlobs
 from meshtrail.collect.authenticator import Authenticator
 from meshtrail.collect.clock import CollectorClock
 from meshtrail.collect.credentials import CertificateFiles
@@ -120,11 +121,12 @@ class _Collector:
         ready: Callable[[str], None],
     ) -> None:
         address = parse_address(self._options.grpc)
+        authenticator = self._authenticator(address)
         server = AlsServer(
             address,
             credentials=credentials,
-            authenticator=self._authenticator(address),
-            begin=self._begin,
+            authenticator=authenticator,
+            begin=partial(self._begin, authenticator),
             tasks=tasks,
             streams_max=self._options.streams_max,
             message_bytes_max=self._options.message_bytes_max,
@@ -179,7 +181,7 @@ class _Collector:
             diag=self._diag,
         )
 
-    def _begin(self, peer: Peer) -> Receiving:
+    def _begin(self, authenticator: Authenticator, peer: Peer) -> Receiving:
         stream = Stream()
         return Receiving(
             stream=stream,
@@ -188,6 +190,7 @@ class _Collector:
             clock=self._clock,
             diag=self._diag,
             message_bytes_max=self._options.message_bytes_max,
+            check_sender=partial(authenticator.check_again, peer, ALS_SOURCE),
         )
 
     async def _watch_clock(self) -> None:

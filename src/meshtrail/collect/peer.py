@@ -45,6 +45,7 @@ class Peer:
         spiffe_id: of its certificate, when that is an X.509-SVID.
         certificate_sha256: of its certificate, DER.
         token: name of the token that it showed.
+        token_id: of that token, by which it is found again.
         reporters: patterns of the names that this token may claim; None without a token.
         detail: why there is no SPIFFE ID although there is a certificate.
     """
@@ -54,6 +55,7 @@ class Peer:
     spiffe_id: str | None = None
     certificate_sha256: bytes | None = None
     token: str | None = None
+    token_id: str | None = None
     reporters: tuple[str, ...] | None = None
     detail: str | None = None
 

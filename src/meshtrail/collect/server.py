@@ -182,7 +182,10 @@ class AlsServer(grpc.GenericRpcHandler):
         finally:
             self._receiving.discard(receiving)
         if receiving.error is not None:
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, receiving.error)
+            code = grpc.StatusCode.RESOURCE_EXHAUSTED
+            if receiving.is_refused:
+                code = grpc.StatusCode.UNAUTHENTICATED
+            await context.abort(code, receiving.error)
         return b""
 
     async def _receive(

@@ -181,6 +181,28 @@ def test_revoked_token_is_refused_and_a_new_one_taken_without_a_restart(scene: S
     assert identify(authenticator, *bearer(text)).token == "other"
 
 
+def test_sender_may_go_on_until_its_token_is_revoked_or_expires(scene: Scene) -> None:
+    authenticator = scene.authenticator(has_tokens=True)
+    peer = identify(authenticator, *bearer(scene.text))
+    authenticator.check_again(peer, "otlp")
+    scene.now_ns = NOW + DAY
+    with pytest.raises(UnauthenticatedError, match="expired on"):
+        authenticator.check_again(peer, "otlp")
+    scene.now_ns = NOW
+    authenticator.check_again(peer, "otlp")
+    scene.tokens_file.unlink()
+    scene.make_token("shop")  # of the same name, and still another
+    with pytest.raises(UnauthenticatedError, match=rf"token shop \({scene.token.id}\): revoked"):
+        authenticator.check_again(peer, "otlp")
+    assert scene.diag.facts("sender_refused")["refused_count"] == 1
+
+
+def test_sender_without_a_token_may_go_on(scene: Scene) -> None:
+    authenticator = scene.authenticator(is_mtls=True)
+    peer = identify(authenticator, certificate=scene.certificate())
+    authenticator.check_again(peer, "envoy-als")
+
+
 @pytest.mark.parametrize(
     ("headers", "reason"),
     [

@@ -264,6 +264,27 @@ def test_revoked_token_is_refused_for_the_next_stream(scene: Scene) -> None:
     assert len(scene.play(options, play)) == 1
 
 
+def test_open_stream_of_a_revoked_token_ends_with_its_next_message(scene: Scene) -> None:
+    text = scene.token()
+    options = CollectOptions(grpc=LOOPBACK, tokens=scene.tokens)
+
+    async def play(collector: Collector) -> None:
+        async with connected(collector.address) as channel:
+            method: grpc.aio.StreamUnaryMultiCallable[bytes, bytes] = channel.stream_unary(METHOD)
+            call = method(metadata=grpc.aio.Metadata(bearer(text)))
+            await call.write(als_message(claims=identifier("shop-1"), http=[http_record("/1")]))
+            await collector.received(1)
+            revoke_token(scene.tokens, "shop")
+            await call.write(als_message(http=[http_record("/2")]))
+            assert await call.code() is UNAUTHENTICATED
+            assert "revoked" in str(await call.details())
+
+    ((_, *records, closed),) = scene.play(options, play)
+    assert [record.payload for record in records] == [http_record("/1")]
+    assert closed.json["reason"] == "error"
+    assert "token shop (" in closed.json["detail"]
+
+
 def test_forwarded_certificate_of_a_listed_proxy_is_the_sender(scene: Scene) -> None:
     options = CollectOptions(grpc=LOOPBACK, xfcc_from=("127.0.0.1",))
     opened = scene.send(options, (XFCC, "Hash=00"), FORWARDED)

@@ -95,7 +95,7 @@ def facts(auth: str, spiffe_id: str | None, **claimed: object) -> StreamFacts:
     ("auth", "is_proof"),
     [("mtls", True), ("xfcc", True), ("token", False), ("none", False), ("kerberos", False)],
 )
-def test_only_a_certificate_can_attest(auth: str, is_proof: bool) -> None:  # noqa: FBT001 - parametrized
+def test_only_a_certificate_can_attest(auth: str, *, is_proof: bool) -> None:
     assert facts(auth, PAYMENTS).is_authenticated is is_proof
     assert not facts(auth, None).is_authenticated
     (_, row) = derive(opened(auth=auth), entry(http_bytes(inbound())))
