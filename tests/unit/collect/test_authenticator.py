@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from hypothesis import given
+from hypothesis import strategies as st
 
 from meshtrail.collect.authenticator import Authenticator
 from meshtrail.collect.token_file import TokenFile
@@ -280,6 +282,35 @@ def test_malformed_header_is_refused_whatever_else_is_shown(scene: Scene) -> Non
     shown = {"address": PROXY, "certificate": scene.certificate()}
     for value in (b"", b"Hash", b"\xff"):
         assert refusal(authenticator, (XFCC, value), **shown).startswith(XFCC)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([XFCC, b"Authorization", "x"]),
+            st.binary(max_size=30)
+            | st.sampled_from([b"Bearer mtt_", b"Hash=", FORWARDED.encode()]),
+        ),
+        max_size=3,
+    ),
+    st.sampled_from([SENDER, PROXY, "", "\ud800:1"]),
+)
+def test_whatever_is_sent_is_a_sender_or_a_refusal(
+    headers: list[tuple[str | bytes, str | bytes]], address: str
+) -> None:
+    authenticator = Authenticator(
+        is_loopback=True,
+        is_mtls=False,
+        forwarders=(ipaddress.ip_network(PROXY.partition(":")[0]),),
+        tokens=None,
+        now=lambda: UnixNanos(NOW),
+        diag=FakeDiag(),
+    )
+    try:
+        peer = identify(authenticator, *headers, address=address)
+    except UnauthenticatedError:
+        return
+    assert (peer.auth, address) == ("xfcc", PROXY)
 
 
 def test_refusals_are_told_at_most_every_ten_seconds_with_their_number(scene: Scene) -> None:

@@ -269,13 +269,15 @@ def test_open_stream_of_a_revoked_token_ends_with_its_next_message(scene: Scene)
     options = CollectOptions(grpc=LOOPBACK, tokens=scene.tokens)
 
     async def play(collector: Collector) -> None:
-        async with connected(collector.address) as channel:
-            method: grpc.aio.StreamUnaryMultiCallable[bytes, bytes] = channel.stream_unary(METHOD)
-            call = method(metadata=grpc.aio.Metadata(bearer(text)))
-            await call.write(als_message(claims=identifier("shop-1"), http=[http_record("/1")]))
+        async def messages() -> AsyncIterator[bytes]:
+            yield als_message(claims=identifier("shop-1"), http=[http_record("/1")])
             await collector.received(1)
             revoke_token(scene.tokens, "shop")
-            await call.write(als_message(http=[http_record("/2")]))
+            yield als_message(http=[http_record("/2")])
+
+        async with connected(collector.address) as channel:
+            method: grpc.aio.StreamUnaryMultiCallable[bytes, bytes] = channel.stream_unary(METHOD)
+            call = method(messages(), metadata=grpc.aio.Metadata(bearer(text)))
             assert await call.code() is UNAUTHENTICATED
             assert "revoked" in str(await call.details())
 
