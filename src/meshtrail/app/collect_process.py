@@ -10,7 +10,6 @@ import uvloop
 
 from meshtrail.app.child import Child, run_child
 from meshtrail.app.clock import SystemClock
-from meshtrail.app.keys import check_outside
 from meshtrail.app.process_options import ProcessOptions, read_process_options
 from meshtrail.app.run_file import RunFile
 from meshtrail.app.version import read_version
@@ -23,9 +22,6 @@ WRITER = "collect"
 def collect(child: Child) -> None:
     """Run the collector for as long as the supervisor wants."""
     options = read_process_options(child.options)
-    tokens = options.configuration.collect.tokens
-    if tokens is not None:
-        check_outside(tokens, options.layout.root, what="tokens")
     clock = SystemClock()
     with (
         JournalWriter(

@@ -9,7 +9,7 @@ import structlog
 from meshtrail.app.clock import SystemClock
 from meshtrail.app.collect_process import WRITER, collect
 from meshtrail.app.process_options import format_process_options
-from meshtrail.errors import KeyFileError, WriterHeldError
+from meshtrail.errors import WriterHeldError
 from meshtrail.journal import JournalReader, JournalWriter
 from meshtrail.store.durable import Disk
 from meshtrail.store.layout import Format, Layout, create_layout
@@ -75,13 +75,5 @@ def test_it_listens_tells_the_real_port_and_keeps_it_for_the_next_start(
 def test_a_second_collector_of_a_directory_is_refused(child: Child, tmp_path: Path) -> None:
     directory = tmp_path / "data" / "journal" / WRITER
     with JournalWriter(directory, clock=SystemClock()), pytest.raises(WriterHeldError):
-        collect(child)  # type: ignore[arg-type] # as much of a child as it needs
-    assert child.told == []
-
-
-def test_tokens_in_the_data_directory_are_refused(child: Child, tmp_path: Path) -> None:
-    inside = tmp_path / "data" / "tokens"
-    child.options["overrides"]["collect.tokens"] = str(inside)
-    with pytest.raises(KeyFileError, match=r"tokens .* lies in the data directory"):
         collect(child)  # type: ignore[arg-type] # as much of a child as it needs
     assert child.told == []
