@@ -36,6 +36,9 @@ class SilentDiag:
     def info(self, event: str, **_: object) -> None:
         self.events.append(event)
 
+    def error(self, event: str, **_: object) -> None:
+        self.events.append(event)
+
 
 class LogRig:
     """Appends to journals and seals them.

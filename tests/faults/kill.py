@@ -46,14 +46,21 @@ if TYPE_CHECKING:
     from meshtrail.note import VerifierKey
 
 METHOD = "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs"
-VICTIMS = ("collect", "seal", "derive", "serve", "supervisor")
+VICTIMS = ("collect", "ledger", "seal", "derive", "serve", "supervisor")
 MODULES = {
     "collect": "meshtrail.app.collect_process",
+    "ledger": "meshtrail.app.ledger_process",
     "seal": "meshtrail.app.seal_process",
     "derive": "meshtrail.app.derive_process",
     "serve": "meshtrail.api.serve_process",
 }
-STARTED_AGAIN = {"collect": "collect", "seal": "seal", "derive": "seal", "serve": "serve"}
+STARTED_AGAIN = {
+    "collect": "collect",
+    "ledger": "ledger",
+    "seal": "seal",
+    "derive": "seal",
+    "serve": "serve",
+}
 """Which process the supervisor starts again; without events the sealer ends, and begins anew."""
 READY_S_MAX = 60.0
 END_S_MAX = 120.0

@@ -60,6 +60,7 @@ class FigureMetrics:
         yield from _merges(figures)
         yield from _disk(figures)
         yield from _received(figures)
+        yield from _missing(figures)
         yield from _processes(figures)
 
 
@@ -195,6 +196,28 @@ def _received(figures: Figures) -> Iterator[Metric]:
     yield entries
     yield bytes_
     yield streams
+
+
+def _missing(figures: Figures) -> Iterator[Metric]:
+    """What the ledger said since its start."""
+    ledger = figures.run.get("ledger")
+    if ledger is None:
+        return
+    told = ledger.facts
+    for name, fact, about in (
+        ("missing_records", "missing", "Records that are missing, at least, by cause."),
+        ("gaps", "gaps", "Statements that records are missing, by cause."),
+        ("findings", "findings", "What somebody should look at, by cause."),
+    ):
+        family = CounterMetricFamily(f"meshtrail_{name}", about, labels=["cause"])
+        for cause, count in sorted(told[fact].items()):
+            family.add_metric([cause], count)
+        yield family
+    yield _gauge("reporters", "Reporters that the ledger keeps account of.", told["reporters"])
+    yield _gauge("reporters_silent", "Reporters whose counts no longer come.", told["silent"])
+    if told["passed_ns"]:
+        lag = max(figures.now_ns - told["passed_ns"], 0) / _NANOS
+        yield _gauge("ledger_lag_seconds", "How far the ledger is behind the clock.", lag)
 
 
 def _processes(figures: Figures) -> Iterator[Metric]:

@@ -14,9 +14,8 @@ from meshtrail.app.process_options import ProcessOptions, read_process_options
 from meshtrail.app.run_file import RunFile
 from meshtrail.app.version import read_version
 from meshtrail.collect import run_collect
+from meshtrail.collect.own_stream import WRITER
 from meshtrail.journal import JournalWriter
-
-WRITER = "collect"
 
 
 def collect(child: Child) -> None:

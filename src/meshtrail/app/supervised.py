@@ -24,7 +24,7 @@ class ProcessSpec:
     """How a process is started.
 
     Attributes:
-        name: ``collect``, ``seal`` or ``serve``.
+        name: ``collect``, ``ledger``, ``seal`` or ``serve``.
         command: program and arguments; no secrets, they can be seen in a process list.
         options: written to its standard input, as JSON.
         stop_seconds_max: how long it may take to finish its work when asked to end.

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from meshtrail.app.supervised import Supervised
 
 COLLECT_STOP_SECONDS_MAX: Final = 30.0
+LEDGER_STOP_SECONDS_MAX: Final = 10.0
 SEAL_STOP_SECONDS_MAX: Final = 120.0
 """A full journal of 1 GiB is sealed within this; what is left is sealed at the next start."""
 SERVE_STOP_SECONDS_MAX: Final = 10.0
@@ -166,7 +167,8 @@ def run_up(request: UpRequest, listener: Listener) -> int:
 def _specs(request: UpRequest, owned: OwnedData, *, is_serving: bool) -> list[ProcessSpec]:
     """The processes in the order in which they stop.
 
-    Seal has to seal what collect took in last; serve shows it to those who look until then.
+    Seal has to seal what collect and the ledger said last; serve shows it to those who look until
+    then.
     """
 
     def spec(name: str, module: str, stop_seconds_max: float) -> ProcessSpec:
@@ -179,14 +181,18 @@ def _specs(request: UpRequest, owned: OwnedData, *, is_serving: bool) -> list[Pr
         )
         return ProcessSpec(name, [sys.executable, "-P", "-m", module], options, stop_seconds_max)
 
+    def reading(name: str, module: str, stop_seconds_max: float) -> ProcessSpec:
+        """One that reads the log: it is given the public key, and never opens the private one."""
+        one = spec(name, module, stop_seconds_max)
+        one.options["vkey"] = format_vkey(owned.signer.verifier)
+        one.is_essential = False
+        return one
+
     specs = [
         spec("collect", "meshtrail.app.collect_process", COLLECT_STOP_SECONDS_MAX),
+        reading("ledger", "meshtrail.app.ledger_process", LEDGER_STOP_SECONDS_MAX),
         spec("seal", "meshtrail.app.seal_process", SEAL_STOP_SECONDS_MAX),
     ]
     if is_serving:
-        serve = spec("serve", "meshtrail.api.serve_process", SERVE_STOP_SECONDS_MAX)
-        # It is given the public key, and never opens the private one.
-        serve.options["vkey"] = format_vkey(owned.signer.verifier)
-        serve.is_essential = False
-        specs.append(serve)
+        specs.append(reading("serve", "meshtrail.api.serve_process", SERVE_STOP_SECONDS_MAX))
     return specs

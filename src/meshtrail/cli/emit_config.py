@@ -20,9 +20,9 @@ _ABOUT = """
     the proxy's own certificate. It is YAML with comments that say why each line is there; nothing
     is read, and nobody is asked.
 
-    envoy: five pieces, each under a key that names its place: a cluster, access logs for listeners,
-    connection managers and TCP proxies, and fingerprints of TLS callers. With --sds-dir two small
-    files follow.
+    envoy: six pieces, each under a key that names its place: a cluster, access logs for listeners,
+    connection managers and TCP proxies, fingerprints of TLS callers, and spans for who wants them.
+    With --sds-dir two small files follow.
 
     istio: MeshConfig's extension providers, then the resources that turn them on: a Telemetry, a
     DestinationRule (and a ServiceEntry for a collector outside the cluster), and an EnvoyFilter,
@@ -48,7 +48,10 @@ _ADDRESSES: Final = {
     "envoy": "127.0.0.1:4317",
     "istio": "meshtrail.meshtrail.svc.cluster.local:4317",
 }
-_ENVOY_ONLY: Final = ("cert", "key", "ca", "sds_dir", "sds_cluster", "sds_cert", "sds_ca")
+_ENVOY_ONLY: Final = (
+    *("cert", "key", "ca", "sds_dir", "sds_cluster", "sds_cert", "sds_ca"),
+    "service_name",
+)
 _ISTIO_ONLY: Final = ("root_namespace", "only")
 _SDS_CERT: Final = "default"
 _SDS_CA: Final = "ROOTCA"
@@ -112,6 +115,9 @@ def _add_envoy_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help=f"its secret that says who signs meshtrail's certificate (default: {_SDS_CA})",
     )
+    parser.add_argument_group("envoy: spans").add_argument(
+        "--service-name", metavar="NAME", help="what the proxy's spans call its service"
+    )
 
 
 def _add_istio_options(parser: argparse.ArgumentParser) -> None:
@@ -167,6 +173,7 @@ def _envoy_wiring(parser: Parser, arguments: argparse.Namespace) -> EnvoyWiring:
         identity=_identity(parser, arguments),
         collector_spiffe_id=arguments.collector_spiffe_id,
         log_prefix=arguments.log_name,
+        service_name=arguments.service_name,
     )
 
 

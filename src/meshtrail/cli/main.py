@@ -22,6 +22,7 @@ COMMANDS: Final = {
     ),
     "up": ("meshtrail.cli.up", "record: receive, journal and seal, on this machine"),
     "status": ("meshtrail.cli.status", "what is recorded and sealed"),
+    "completeness": ("meshtrail.cli.completeness", "what is missing, and why"),
     "search": (
         "meshtrail.cli.search",
         "find events by identity, path, decision, id, time; or by SQL",

@@ -147,6 +147,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _search(arguments: argparse.Namespace) -> int:
     from meshtrail.app.clock import SystemClock
+    from meshtrail.correlate.completeness import read_completeness
 
     clock = SystemClock()
     now_ns = clock.wall_ns()
@@ -165,8 +166,10 @@ def _search(arguments: argparse.Namespace) -> int:
             print(trusted.render(), file=sys.stderr)
             _follow(searcher, plan, _writer(arguments, is_events=not arguments.columns))
         count = _write(searcher, plan, _writer(arguments, is_events=not arguments.columns))
-    if arguments.format == "table":
+        account = read_completeness(searcher, period) if arguments.format == "table" else None
+    if account is not None:
         _print_footer(plan.catalogue, period, count, arguments.limit)
+        print(account.summary(), file=sys.stderr)
         print(trusted.render(), file=sys.stderr)
     return exit_codes.OK
 

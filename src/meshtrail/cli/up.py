@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from meshtrail.app.up import Ready, Restarted
 
 _ABOUT = """
-    Records. Runs three processes on this machine: collect receives access logs from Envoys,
+    Records. Runs four processes on this machine: collect receives access logs from Envoys,
     journals them and acknowledges; seal makes journaled records part of the signed log, every
-    250 ms while there are any; serve answers searches, live tails, metrics and the log's own tiles
-    over HTTP. They share nothing but files, and each may be killed at any instant: it is started
-    again, and nothing that was journaled is lost or sealed twice.
+    250 ms while there are any; ledger keeps account of what proxies counted and what is missing;
+    serve answers searches, live tails, metrics and the log's own tiles over HTTP. They share
+    nothing but files, and each may be killed at any instant: it is started again, and nothing that
+    was journaled is lost or sealed twice.
 
     The first start makes the data directory, the log's name (MESH/CLUSTER/ and 8 random hex digits)
     and its private key, outside the data directory, and pins the key for this user. Keep the key:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from meshtrail.collect.payloads import CloseReason, Sender, clock_step, stream_opened
 from meshtrail.collect.stream import Stream
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from meshtrail.collect.diag import Diag
     from meshtrail.collect.payloads import CollectorFacts
     from meshtrail.journal import GroupCommit, OpenStream
+
+
+WRITER: Final = "collect"
 
 
 class OwnStream:
@@ -26,7 +29,7 @@ class OwnStream:
 
     def open(self, collector: CollectorFacts) -> None:
         """Begin; the first entry of a process."""
-        payload = stream_opened(Sender(transport="self"), collector)
+        payload = stream_opened(Sender(transport="self", writer=WRITER), collector)
         self._put(EntryType.STREAM_OPENED, payload)
 
     def close_left_open(self, left_open: dict[int, OpenStream]) -> None:

@@ -47,6 +47,7 @@ class Sender:
 
     Attributes:
         transport: ``grpc`` or ``self``.
+        writer: which of meshtrail's own processes, for ``self``.
         service: the gRPC service.
         listener: the address that was listened on.
         peer: the other end of the connection; None for the collector itself.
@@ -57,6 +58,7 @@ class Sender:
     """
 
     transport: str
+    writer: str | None = None
     service: str | None = None
     listener: str | None = None
     peer: Peer | None = None
@@ -79,6 +81,7 @@ def stream_opened(sender: Sender, collector: CollectorFacts) -> bytes:
     return encode_json(
         {
             "transport": sender.transport,
+            "writer": sender.writer,
             "service": sender.service,
             "listener": sender.listener,
             "peer": peer and peer.address,

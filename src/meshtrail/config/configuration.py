@@ -50,6 +50,17 @@ class KeyOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerOptions:
+    """What the ledger goes by.
+
+    Attributes:
+        inventory: what runs where, see docs/completeness.md; read again when the file changes.
+    """
+
+    inventory: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
     """One section for each stage."""
 
@@ -57,5 +68,6 @@ class Configuration:
     collect: CollectOptions = field(default_factory=CollectOptions)
     journal: JournalOptions = field(default_factory=JournalOptions)
     seal: SealOptions = field(default_factory=SealOptions)
+    ledger: LedgerOptions = field(default_factory=LedgerOptions)
     serve: ServeOptions = field(default_factory=ServeOptions)
     keys: KeyOptions = field(default_factory=KeyOptions)

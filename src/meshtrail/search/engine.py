@@ -16,6 +16,7 @@ import pyarrow as pa
 from meshtrail.errors import BudgetError, DigestError, MissingFileError, QueryError
 from meshtrail.model.event import EVENT_SCHEMA
 from meshtrail.search.confine import deny_writes
+from meshtrail.search.parquet_source import parquet_source, sql_type
 from meshtrail.search.statement import VIEW, check_statement
 
 if TYPE_CHECKING:
@@ -32,12 +33,6 @@ BATCH_ROWS: Final = 4_096
 _INTERRUPT_SECONDS: Final = 0.05
 
 R = TypeVar("R")
-_SQL_TYPES: Final = {
-    pa.string(): "VARCHAR",
-    pa.bool_(): "BOOLEAN",
-    pa.int32(): "INTEGER",
-    pa.int64(): "BIGINT",
-}
 
 
 class Engine:
@@ -214,8 +209,7 @@ def _view_sql(paths: Sequence[str], period: Period) -> str:
     """The event columns and nothing else: the entries are not for SQL."""
     if not paths:
         nothing = ", ".join(
-            f"CAST(NULL AS {_sql_type(field.type)}) AS {_name(field.name)}"
-            for field in EVENT_SCHEMA
+            f"CAST(NULL AS {sql_type(field.type)}) AS {_name(field.name)}" for field in EVENT_SCHEMA
         )
         return f"SELECT {nothing} WHERE FALSE"
     columns = ", ".join(map(_name, EVENT_SCHEMA.names))
@@ -226,11 +220,7 @@ def _view_sql(paths: Sequence[str], period: Period) -> str:
     ]
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     files = ", ".join(map(_quote, paths))
-    return f"SELECT {columns} FROM read_parquet([{files}]){where}"  # noqa: S608 - quoted names of our own
-
-
-def _sql_type(kind: pa.DataType) -> str:
-    return "BLOB" if pa.types.is_fixed_size_binary(kind) else _SQL_TYPES[kind]
+    return f"SELECT {columns} FROM {parquet_source(f'[{files}]')}{where}"  # noqa: S608 - quoted names of our own
 
 
 def _name(column: str) -> str:

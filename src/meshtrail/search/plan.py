@@ -22,6 +22,7 @@ from meshtrail.search.catalogue import segments_within
 from meshtrail.search.compile import Compiler
 from meshtrail.search.json_lines import plain_value
 from meshtrail.search.moments import format_moment
+from meshtrail.search.parquet_source import parquet_source
 from meshtrail.search.parse import parse_query
 from meshtrail.search.period import Period
 from meshtrail.search.query import Query, conjuncts
@@ -119,7 +120,7 @@ class Plan:
         wheres = [all_of([bounds, branch]) for branch in self.branches]
         inner = _selected(dict.fromkeys([*columns, "log_index"]))
         found = " UNION ALL ".join(
-            f"SELECT {inner} FROM read_parquet(?) WHERE {where.sql}"  # noqa: S608 - names of our own
+            f"SELECT {inner} FROM {parquet_source('?')} WHERE {where.sql}"  # noqa: S608 - names of our own
             for where in wheres
         )
         values = tuple(value for where in wheres for value in (paths, *where.values))
@@ -137,7 +138,7 @@ class Plan:
         # Numbers, not values: only a list that the planner sees leaves row groups out.
         listed = ", ".join(map(str, indexes))
         return Where(
-            f"SELECT {_selected(self.columns)} FROM read_parquet(?) "  # noqa: S608 - names and numbers of our own
+            f"SELECT {_selected(self.columns)} FROM {parquet_source('?')} "  # noqa: S608 - names and numbers of our own
             f'WHERE "log_index" IN ({listed}) ORDER BY "log_index" DESC',
             (paths,),
         )

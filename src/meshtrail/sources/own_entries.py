@@ -33,7 +33,8 @@ WHOLE_FRAMES: Final = {
     PayloadFormat.ENVOY_METRICS_FRAME: "a whole metrics message, sealed as it came",
 }
 _TOLD: Final = frozenset(OWN_KINDS) - {EntryType.STREAM_OPENED}
-"""Whose JSON stands in ``detail``; that of an opened stream has 20 kB, and columns of its own."""
+"""Whose JSON stands in ``detail``; that of an opened stream has 20 kB, and columns of its own. Of
+meshtrail's own streams ``about`` names the writer."""
 
 _S: Final = pa.string()
 _I64: Final = pa.int64()
@@ -53,8 +54,6 @@ class OwnFacts(NamedTuple):
 
 def read_own(entry_type: int, payload: bytes) -> OwnFacts:
     """The facts in the JSON of one entry; none where it is not what meshtrail writes."""
-    if entry_type not in _TOLD:
-        return OwnFacts()
     try:
         text = payload.decode()
         said = json.loads(text)
@@ -62,6 +61,8 @@ def read_own(entry_type: int, payload: bytes) -> OwnFacts:
         return OwnFacts()
     if not isinstance(said, dict):
         return OwnFacts()
+    if entry_type not in _TOLD:
+        return OwnFacts(about=_text(said, "writer"))
     return OwnFacts(
         time=_number(said, "from_ns"),
         end_time=_number(said, "until_ns"),
@@ -88,9 +89,7 @@ def map_own(headers: npt.NDArray[np.void], payloads: pa.Array) -> EventColumns:
     for payload_format, reason in WHOLE_FRAMES.items():
         out.problems[reason] = pa.array(headers["payload_format"] == payload_format)
     facts = [OwnFacts()] * len(headers)
-    is_told = np.isin(headers["entry_type"], sorted(_TOLD))
-    is_json = headers["payload_format"] == PayloadFormat.MESHTRAIL_JSON
-    for row in np.flatnonzero(is_told & is_json).tolist():
+    for row in np.flatnonzero(headers["payload_format"] == PayloadFormat.MESHTRAIL_JSON).tolist():
         facts[row] = read_own(int(headers["entry_type"][row]), payloads[row].as_py())
     for name, values in zip(OwnFacts._fields, zip(*facts, strict=True), strict=True):
         column_type = _I64 if name in {"time", "end_time", "missing_min", "missing_max"} else _S

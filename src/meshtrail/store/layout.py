@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from meshtrail.store.durable import Disk
 
-LAYOUT_VERSION: Final = 1
+LAYOUT_VERSION: Final = 2
 NAME_DIGITS: Final = 12
 _RANGE_NAME = re.compile(r"(segments|tiles)/([0-9]{12})-([0-9]{12})\.(parquet|tiles)")
 _VERSION_LINE = re.compile(r"layout = ([1-9][0-9]{0,8})\n")
@@ -173,7 +173,7 @@ def read_format(layout: Layout) -> Format:
     """Read format.toml.
 
     Raises:
-        LayoutError: there is none, it is of a newer layout, or it does not read back.
+        LayoutError: there is none, it is of another layout, or it does not read back.
     """
     try:
         text = layout.format_file.read_bytes().decode("utf-8")
@@ -196,13 +196,14 @@ def parse_format(text: str, path: Path) -> Format:
         path: for the message.
 
     Raises:
-        LayoutError: it is of a newer layout, or not canonical.
+        LayoutError: it is of another layout, or not canonical.
     """
     version = _VERSION_LINE.match(text)
-    if version and int(version[1]) > LAYOUT_VERSION:
+    if version and int(version[1]) != LAYOUT_VERSION:
+        other = "a newer" if int(version[1]) > LAYOUT_VERSION else "an older"
         raise LayoutError(
             f"{path} says layout {version[1]}, this meshtrail reads layout {LAYOUT_VERSION}: "
-            "use a newer meshtrail",
+            f"use {other} meshtrail",
             path=path,
             want=LAYOUT_VERSION,
             got=int(version[1]),

@@ -20,6 +20,7 @@ from meshtrail.wiring.identity import (
     format_sds_files,
     format_transport_socket,
 )
+from meshtrail.wiring.tracing import check_service_name, format_tracing
 from meshtrail.wiring.values import check_spiffe_id, quote
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class EnvoyWiring:
         collector_spiffe_id: whom the certificate of the collector must name; without it, the host
             of ``collector``.
         log_prefix: begins the names of the access logs; None takes Istio's names.
+        service_name: what the proxy's spans call it; None leaves that to Envoy.
 
     Raises:
         ConfigError: a value cannot stand, or records would go out in the clear.
@@ -50,9 +52,12 @@ class EnvoyWiring:
     identity: FileIdentity | SdsIdentity | None = None
     collector_spiffe_id: str | None = None
     log_prefix: str | None = None
+    service_name: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse what would not be safe, or could not work."""
+        if self.service_name is not None:
+            check_service_name(self.service_name, option="--service-name")
         if self.identity is None and not self.collector.is_loopback:
             raise ConfigError(
                 f"{self.collector.format()} is not a loopback address, and records would go there "
@@ -77,6 +82,7 @@ def format_envoy(wiring: EnvoyWiring) -> str:
         _format_tls_listener(),
         _format_http(names),
         _format_tcp(names),
+        format_tracing(wiring.service_name, cluster=CLUSTER),
     ]
     files = []
     if isinstance(wiring.identity, FileIdentity):
@@ -87,7 +93,7 @@ def format_envoy(wiring: EnvoyWiring) -> str:
 def _format_head(wiring: EnvoyWiring) -> str:
     return f"""\
 # What an Envoy needs to report to meshtrail at {wiring.collector.format()}, made by
-# `meshtrail emit-config envoy`. The five keys name five places; add what stands under each there.
+# `meshtrail emit-config envoy`. Each key names a place; add what stands under it there.
 #
 # Envoy's node.id and node.cluster should be set (in the bootstrap, or by --service-node and
 # --service-cluster): they become reporter_id and reporter_cluster. Add no filter and no sampling to

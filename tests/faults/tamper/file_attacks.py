@@ -113,7 +113,7 @@ def remove_format(scene: Scene) -> None:
 def raise_the_layout(scene: Scene) -> None:
     """format.toml says a newer layout."""
     text = scene.layout.format_file.read_text()
-    scene.layout.format_file.write_text(text.replace("layout = 1", "layout = 2"))
+    scene.layout.format_file.write_text(text.replace("layout = 2", "layout = 3"))
 
 
 CATALOGUE.group("Manifests")

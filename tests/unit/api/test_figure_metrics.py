@@ -108,6 +108,24 @@ def test_a_process_that_no_longer_tells_anything_is_down_and_its_streams_unknown
     assert gone["received_entries"] == {"collect": 5.0}
 
 
+def test_what_is_missing_is_told_by_cause(key: VerifierKey) -> None:
+    ledger = told(
+        "ledger",
+        passed_ns=NOW_NS - 7 * SECOND,
+        reporters=3,
+        silent=1,
+        gaps={"dropped": 2, "restart": 1},
+        missing={"dropped": 40, "restart": 0},
+        findings={"silent": 1},
+    )
+    found = samples(figures_with(ledger=ledger), key)
+    assert found["missing_records"] == {"dropped": 40.0, "restart": 0.0}
+    assert found["gaps"] == {"dropped": 2.0, "restart": 1.0}
+    assert found["findings"] == {"silent": 1.0}
+    assert (found["reporters"], found["reporters_silent"]) == ({"": 3.0}, {"": 1.0})
+    assert found["ledger_lag_seconds"] == {"": 7.0}
+
+
 def test_alarms_of_all_processes_stand_side_by_side_even_when_the_log_does_not_read_back(
     key: VerifierKey,
 ) -> None:

@@ -51,6 +51,15 @@ def scrape_running(log: SmallLog) -> dict[str, Metric]:
             "alarms": {},
         },
         "collect": {"entries": 40, "bytes": 9_000, "streams": 3, "alarms": {"journal_full": 1}},
+        "ledger": {
+            "passed_ns": 5,
+            "reporters": 2,
+            "silent": 1,
+            "gaps": {"dropped": 1},
+            "missing": {"dropped": 7},
+            "findings": {"silent": 1},
+            "alarms": {},
+        },
         "seal": {"ticks": 12, "tick_seconds": 1.5, "alarms": {}},
     }
 
@@ -59,7 +68,7 @@ def scrape_running(log: SmallLog) -> dict[str, Metric]:
 
     folder = log.layout.journals / "collect"
     folder.mkdir()
-    with run_file("up"), run_file("collect"), run_file("seal"):
+    with run_file("up"), run_file("collect"), run_file("ledger"), run_file("seal"):
         while len(list((log.layout.root / "run").glob("*.json"))) < len(told):
             pass
         return scrape(log)

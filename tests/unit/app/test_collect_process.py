@@ -7,8 +7,9 @@ import pytest
 import structlog
 
 from meshtrail.app.clock import SystemClock
-from meshtrail.app.collect_process import WRITER, collect
+from meshtrail.app.collect_process import collect
 from meshtrail.app.process_options import format_process_options
+from meshtrail.collect.own_stream import WRITER
 from meshtrail.errors import WriterHeldError
 from meshtrail.journal import JournalReader, JournalWriter
 from meshtrail.store.durable import Disk

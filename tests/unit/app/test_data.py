@@ -130,7 +130,7 @@ def test_a_first_start_that_a_crash_cut_short_is_made_again(tmp_path: Path) -> N
 def test_a_directory_of_a_newer_layout_is_refused(tmp_path: Path) -> None:
     owned = open_owned(tmp_path)
     path = owned.layout.format_file
-    path.write_text(path.read_text().replace("layout = 1", "layout = 2"))
+    path.write_text(path.read_text().replace("layout = 2", "layout = 3"))
     for opened in (lambda: open_data(owned.layout.root), lambda: open_owned(tmp_path)):
         with pytest.raises(LayoutError, match="layout 2"):
             opened()

@@ -49,7 +49,7 @@ def test_status_says_whether_it_runs(tmp_path: Path) -> None:
 def test_each_process_can_be_killed_and_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
     sent: list[str] = []
     with running(tmp_path) as up:
-        for turn, name in enumerate(["seal", "serve", "collect"]):
+        for turn, name in enumerate(["seal", "ledger", "serve", "collect"]):
             paths = [f"/{turn}/{number}" for number in range(5)]
             send(up.address, paths)
             sent += paths
@@ -193,7 +193,7 @@ def test_without_json_the_ready_lines_are_for_people(tmp_path: Path) -> None:
 def test_without_http_there_is_no_process_and_no_address_for_it(tmp_path: Path) -> None:
     with running(tmp_path, "--http", "off") as up:
         assert up.lines[0]["http"] is None
-        assert sorted(up.pids) == ["collect", "seal"]
+        assert sorted(up.pids) == ["collect", "ledger", "seal"]
         send(up.address, ["/1"])
         assert up.stop() == exit_codes.OK
     assert requests(up) == ["/1"]

@@ -40,7 +40,8 @@ def test_stream_opened_of_an_authenticated_sender_has_the_bytes_of_the_format() 
         '"reporters":null,"spiffe_id":"spiffe://td/w","token":null},"claimed":{"node_id":"n"},'
         '"collector":{"started_ns":5,"version":"1.2"},"config_sha256":"' + "ab" * 32 + '",'
         '"detail":"d","identifier_bytes":61000,"identifier_sha256":"' + "02" * 32 + '",'
-        '"listener":"127.0.0.1:4317","peer":"10.0.0.7:4711","service":"s","transport":"grpc"}'
+        '"listener":"127.0.0.1:4317","peer":"10.0.0.7:4711","service":"s","transport":"grpc",'
+        '"writer":null}'
     )
 
 
@@ -57,13 +58,13 @@ def test_stream_opened_of_a_sender_with_a_token_names_it_and_whom_it_may_speak_f
 
 
 def test_stream_opened_of_the_collector_itself_says_nothing_of_a_peer() -> None:
-    assert payloads.stream_opened(Sender(transport="self"), FACTS).decode() == (
+    assert payloads.stream_opened(Sender(transport="self", writer="collect"), FACTS).decode() == (
         '{"auth":"none","authenticated":{"certificate_sha256":null,"reporters":null,'
         '"spiffe_id":null,"token":null},"claimed":null,"collector":{"started_ns":5,"version":"1.2"},"config_sha256":"'
         + "ab"
         * 32
         + '","detail":null,"identifier_bytes":null,"identifier_sha256":null,'
-        '"listener":null,"peer":null,"service":null,"transport":"self"}'
+        '"listener":null,"peer":null,"service":null,"transport":"self","writer":"collect"}'
     )
 
 

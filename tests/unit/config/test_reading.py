@@ -56,7 +56,7 @@ def test_the_command_line_wins_over_the_file_and_nothing_said_leaves_it() -> Non
     [
         ({"seal": {"tick_mss": 5}}, "no option seal.tick_mss: did you mean tick_ms"),
         ({"sael": {}}, "no option sael: did you mean seal"),
-        ({"zzz": {}}, "no option zzz: known are collect, journal, keys, log, seal"),
+        ({"zzz": {}}, "no option zzz: known are collect, journal, keys, ledger, log, seal"),
         ({"seal": 5}, "seal is a section"),
         ({"seal": {"tick_ms": "5"}}, "seal.tick_ms: expected `int`, got `str`"),
         ({"seal": {"tick_ms": 5.0}}, "seal.tick_ms: expected `int`"),
@@ -88,7 +88,7 @@ def test_a_file_that_is_not_there_or_no_toml_is_named(tmp_path: Path) -> None:
 
 def test_every_section_is_one_stage_with_options_that_all_have_defaults() -> None:
     assert [field.name for field in fields(Configuration)] == [
-        "log", "collect", "journal", "seal", "serve", "keys",
+        "log", "collect", "journal", "seal", "ledger", "serve", "keys",
     ]  # fmt: skip
 
 

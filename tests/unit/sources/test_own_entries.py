@@ -54,8 +54,10 @@ def test_a_text_that_no_column_holds_is_left_out(payload: bytes) -> None:
     assert read_own(EntryType.FINDING, payload).about is None
 
 
-def test_the_json_of_an_opened_stream_has_columns_of_its_own() -> None:
+def test_of_an_opened_stream_only_the_writer_is_told() -> None:
     assert read_own(EntryType.STREAM_OPENED, encode(GAP)) == OwnFacts()
+    opened = encode({"transport": "self", "writer": "collect"})
+    assert read_own(EntryType.STREAM_OPENED, opened) == OwnFacts(about="collect")
 
 
 def test_each_entry_has_its_kind_and_whole_frames_say_what_they_are() -> None:

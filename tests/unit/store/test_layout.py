@@ -24,7 +24,7 @@ from tests.faults.fake_disk import TracingDisk
 ORIGIN = "mesh/one/1f2e3d4c"
 KEY = "mesh/one/1f2e3d4c+fb6f71fd+ATNSKsFEVSpHBLvpPWAQDJN6Mv2lTBAQYv1EYVuRI3hz"
 DESCRIBED = Format(ORIGIN, KEY)
-TEXT = f'layout = 1\norigin = "{ORIGIN}"\nkey = "{KEY}"\n'
+TEXT = f'layout = 2\norigin = "{ORIGIN}"\nkey = "{KEY}"\n'
 SIZES = st.integers(0, 10**12 - 1)
 
 
@@ -67,11 +67,15 @@ def test_directory_without_format_file_is_refused_with_what_to_do(tmp_path: Path
         read_format(Layout(tmp_path))
 
 
-def test_newer_layout_is_refused_by_its_number_whatever_else_it_says(tmp_path: Path) -> None:
-    (tmp_path / "format.toml").write_text('layout = 2\nstorage = "s3"\n')
-    with pytest.raises(LayoutError, match=r"says layout 2.*use a newer meshtrail") as caught:
+@pytest.mark.parametrize(("layout", "other"), [(1, "an older"), (3, "a newer")])
+def test_another_layout_is_refused_by_its_number_whatever_else_it_says(
+    layout: int, other: str, tmp_path: Path
+) -> None:
+    (tmp_path / "format.toml").write_text(f'layout = {layout}\nstorage = "s3"\n')
+    told = f"says layout {layout}.*use {other} meshtrail"
+    with pytest.raises(LayoutError, match=told) as caught:
         read_format(Layout(tmp_path))
-    assert (caught.value.want, caught.value.got) == (1, 2)
+    assert (caught.value.want, caught.value.got) == (2, layout)
 
 
 @pytest.mark.parametrize(
@@ -83,9 +87,9 @@ def test_newer_layout_is_refused_by_its_number_whatever_else_it_says(tmp_path: P
         TEXT.encode()[:-1],
         TEXT.replace(" = ", "=").encode(),
         TEXT.replace('"', "'").encode(),
-        TEXT.replace("layout = 1", "layout = 01").encode(),
-        TEXT.replace("layout = 1", "layout = 0").encode(),
-        TEXT.replace("layout = 1", "layout = true").encode(),
+        TEXT.replace("layout = 2", "layout = 01").encode(),
+        TEXT.replace("layout = 2", "layout = 0").encode(),
+        TEXT.replace("layout = 2", "layout = true").encode(),
         TEXT.replace("\n", "\r\n").encode(),
         b"a = " + b"[" * 100_000,
         b"layout = " + b"9" * 5_000 + b"\n",

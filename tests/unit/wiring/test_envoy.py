@@ -9,7 +9,14 @@ from meshtrail.errors import ConfigError
 from meshtrail.wiring import EnvoyWiring, format_envoy, parse_endpoint
 from tests.unit.wiring.wirings import COLLECTOR, ELSEWHERE, ENVOY, FILES, LOOPBACK
 
-PLACES = ["clusters", "listener", "tls_listener", "http_connection_manager", "tcp_proxy"]
+PLACES = [
+    "clusters",
+    "listener",
+    "tls_listener",
+    "http_connection_manager",
+    "tcp_proxy",
+    "http_tracing",
+]
 LOGGING = ["listener", "http_connection_manager", "tcp_proxy"]
 
 

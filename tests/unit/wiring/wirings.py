@@ -26,6 +26,7 @@ ENVOY = {
         collector=ELSEWHERE,
         identity=FileIdentity(cert=CERT, key=KEY, ca=CA, sds_dir="/etc/envoy/sds"),
         log_prefix="shop",
+        service_name="payments.shop",
     ),
     "envoy-sds-cluster": EnvoyWiring(
         collector=parse_endpoint("[fd00::7]:4317"), identity=SdsIdentity(cluster="spire_agent")

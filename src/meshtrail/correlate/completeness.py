@@ -1,0 +1,247 @@
+"""How complete a period is: what the ledger has sealed about each reporter, added up.
+
+No log can prove that something which was never recorded and never counted did not happen. This says
+what was counted, what came, and what is known to be missing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+
+from meshtrail.search.period import Period
+from meshtrail.units import INT64_MAX, UnixNanos
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from meshtrail.search.searcher import Searcher
+
+TOLD_LATER_NS: Final = 180_000_000_000
+"""What is sealed about a moment is sealed within this, as long as the ledger runs."""
+
+# The detail of statements is looked into by functions that read text; JSON functions would need an
+# extension of the engine. ``about`` is null but in statements, so row groups without any are left
+# out by their statistics.
+_NAMES_MAX: Final = 3
+_STATED: Final = "about IS NOT NULL AND source = 'meshtrail' AND contains(detail, '\"step_ns\":')"
+_MINUTES: Final = "kind = 'counter' AND contains(detail, '\"name\":\"ledger_minute\"')"
+_SPIFFE_ID: Final = 'regexp_extract(detail, \'"spiffe_id":"([^"]*)"\', 1)'
+_FIGURES: Final = ("received", "duplicates", "undecoded", "expected", "paired", "answered")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """Records of one reporter that are missing for one cause.
+
+    Attributes:
+        missing_max: None where nothing bounds it.
+        gaps_count: statements that this adds up.
+        first_ns: where the first begins, on the reporter's clock.
+        last_ns: where the last ends.
+    """
+
+    cause: str
+    missing_min: int
+    missing_max: int | None
+    gaps_count: int
+    first_ns: int
+    last_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noticed:
+    """Findings about one reporter of one cause."""
+
+    cause: str
+    findings_count: int
+    first_ns: int
+    last_ns: int
+
+
+@dataclass(slots=True, kw_only=True)
+class ReporterCompleteness:
+    """The account of one reporter.
+
+    Attributes:
+        about: its name, which it claims.
+        spiffe_id: what it was authenticated as.
+        minutes_count: minutes that were accounted for.
+        received: records that came in, and were sealed.
+        duplicates: of retries, not counted in ``received``.
+        undecoded: of them, that cannot be read.
+        expected: of them, that another reporter should have a record of, too.
+        paired: of them, where it has.
+        answered: of them, that the proxy answered itself.
+    """
+
+    about: str
+    spiffe_id: str | None = None
+    minutes_count: int = 0
+    received: int = 0
+    duplicates: int = 0
+    undecoded: int = 0
+    expected: int = 0
+    paired: int = 0
+    answered: int = 0
+    missing: list[Missing] = field(default_factory=list)
+    noticed: list[Noticed] = field(default_factory=list)
+
+    @property
+    def missing_min(self) -> int:
+        """Records that are missing, at least."""
+        return sum(one.missing_min for one in self.missing)
+
+    @property
+    def missing_max(self) -> int | None:
+        """Records that are missing, at most; None where nothing bounds it."""
+        return _add(one.missing_max for one in self.missing)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is known to be missing, and nothing is odd."""
+        return not self.missing and not self.noticed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completeness:
+    """The account of a period.
+
+    Attributes:
+        reporters: by name.
+    """
+
+    period: Period
+    reporters: tuple[ReporterCompleteness, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain facts."""
+        return {
+            "from_ns": self.period.from_ns,
+            "to_ns": self.period.to_ns,
+            "reporters": [
+                {
+                    **asdict(one),
+                    "missing_min": one.missing_min,
+                    "missing_max": one.missing_max,
+                }
+                for one in self.reporters
+            ],
+        }
+
+    def summary(self) -> str:
+        """One line: what a result of this period rests on."""
+        if not self.reporters:
+            return "completeness: nothing is accounted for yet"
+        lossy = [one for one in self.reporters if one.missing]
+        odd = [one for one in self.reporters if one.noticed]
+        received = sum(one.received for one in self.reporters)
+        text = f"completeness: {len(self.reporters)} reporters, {received:,} records"
+        if not lossy and not odd:
+            return f"{text}, nothing known to be missing"
+        if lossy:
+            low = sum(one.missing_min for one in lossy)
+            high = _add(one.missing_max for one in lossy)
+            text += f", {format_bounds(low, high)} missing of {_names(lossy)}"
+        return text + (f", look at {_names(odd)}" if odd else "")
+
+
+def read_completeness(searcher: Searcher, period: Period) -> Completeness:
+    """What the ledger has sealed about a period.
+
+    Args:
+        searcher: of the log.
+        period: on the collector's clock; gaps are placed by the reporter's.
+
+    Raises:
+        BudgetError, TamperError: as for a search.
+    """
+    within = f"end_time > {period.from_ns or 0} AND time < {period.to_ns or INT64_MAX}"
+    later = None if period.to_ns is None else UnixNanos(period.to_ns + TOLD_LATER_NS)
+    searched = Period(from_ns=period.from_ns, to_ns=later)
+
+    def rows(sql: str) -> list[dict[str, Any]]:
+        batches = searcher.run_sql(sql, searched).batches
+        found: list[dict[str, Any]] = pa.Table.from_batches(batches).to_pylist()
+        return found
+
+    reporters: dict[tuple[str, str], ReporterCompleteness] = {}
+
+    def account(row: dict[str, Any]) -> ReporterCompleteness:
+        key = row["about"], row["spiffe_id"]
+        if key not in reporters:
+            reporters[key] = ReporterCompleteness(about=key[0], spiffe_id=key[1] or None)
+        return reporters[key]
+
+    for row in rows(_minutes_sql(within)):
+        one = account(row)
+        one.minutes_count = row["minutes_count"]
+        for name in _FIGURES:
+            setattr(one, name, int(row[name] or 0))
+    for row in rows(_statements_sql("gap", within)):
+        account(row).missing.append(_missing(row))
+    for row in rows(_statements_sql("finding", within)):
+        account(row).noticed.append(
+            Noticed(
+                cause=row["cause"],
+                findings_count=row["count"],
+                first_ns=row["first_ns"],
+                last_ns=row["last_ns"],
+            )
+        )
+    return Completeness(period=period, reporters=tuple(reporters[key] for key in sorted(reporters)))
+
+
+def format_bounds(low: int, high: int | None) -> str:
+    """A number of records as people read it."""
+    if high is None:
+        return f"{low:,} or more" if low else "an unknown number"
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def _missing(row: dict[str, Any]) -> Missing:
+    is_bounded = row["bounded"] == row["count"]
+    return Missing(
+        cause=row["cause"],
+        missing_min=int(row["missing_min"]),
+        missing_max=int(row["missing_max"]) if is_bounded else None,
+        gaps_count=row["count"],
+        first_ns=row["first_ns"],
+        last_ns=row["last_ns"],
+    )
+
+
+def _minutes_sql(within: str) -> str:
+    figures = ", ".join(
+        f"sum(CAST(regexp_extract(detail, '\"{name}\":([0-9]+)', 1) AS BIGINT)) AS {name}"
+        for name in _FIGURES
+    )
+    return (
+        f"SELECT about, {_SPIFFE_ID} AS spiffe_id, count(*) AS minutes_count, {figures} "  # noqa: S608 - names and numbers of our own
+        f"FROM events WHERE {_STATED} AND {_MINUTES} AND {within} GROUP BY ALL"
+    )
+
+
+def _statements_sql(kind: str, within: str) -> str:
+    return (
+        f"SELECT about, {_SPIFFE_ID} AS spiffe_id, cause, count(*) AS count, "  # noqa: S608 - names and numbers of our own
+        "sum(missing_min) AS missing_min, sum(missing_max) AS missing_max, "
+        "count(missing_max) AS bounded, min(time) AS first_ns, max(end_time) AS last_ns "
+        "FROM events "
+        f"WHERE {_STATED} AND kind = '{kind}' AND {within} "
+        "GROUP BY ALL ORDER BY cause"
+    )
+
+
+def _add(highs: Iterable[int | None]) -> int | None:
+    """The sum; None where one of them is unbounded."""
+    known = list(highs)
+    return None if None in known else sum(high for high in known if high is not None)
+
+
+def _names(reporters: list[ReporterCompleteness]) -> str:
+    shown = ", ".join(one.about for one in reporters[:_NAMES_MAX])
+    more = len(reporters) - _NAMES_MAX
+    return f"{shown} and {more} more" if more > 0 else shown

@@ -1,0 +1,142 @@
+"""What a proxy counted against what was sealed of it: how many records are missing, with bounds.
+
+A proxy tells now and then how many records it has written since it started. Each record says when
+its happening ended, on the same clock, so the records that a count takes in are known but for those
+that ended at about the moment of the count. Where none did, the difference is exact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Times = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shortfall:
+    """Records that were counted and are not there.
+
+    Attributes:
+        from_ns: on the proxy's clock; all before is accounted for.
+        until_ns: when it counted.
+        missing_min: at least so many more than were told before.
+        missing_max: at most so many more than were told before.
+    """
+
+    from_ns: int
+    until_ns: int
+    missing_min: int
+    missing_max: int
+
+
+class CounterAccount:
+    """The account of one counter of one process of a proxy.
+
+    Counts are taken in the order of their times, each when all records that it can take in have
+    had time to arrive.
+
+    Args:
+        at_ns: when the account begins, on the proxy's clock.
+        counted: what the counter said then; 0 for a process that has just started.
+        jitter_ns: a happening is in a count that was taken later than this after its end, and not
+            in one that was taken earlier than this before it.
+        begin_jitter_ns: the same of the beginning, where that is known less well.
+
+    Attributes:
+        late_count: records that came after their count was settled. So many fewer are missing.
+    """
+
+    def __init__(
+        self, *, at_ns: int, counted: int, jitter_ns: int, begin_jitter_ns: int | None = None
+    ) -> None:
+        self.late_count = 0
+        self._jitter_ns = jitter_ns
+        begin_jitter_ns = jitter_ns if begin_jitter_ns is None else begin_jitter_ns
+        self._ends: Times = np.empty(0, dtype=np.int64)
+        self._waiting: list[Times] = []
+        # What ended at about the beginning may be in the first count already, or not.
+        self._unsure_until_ns = at_ns + begin_jitter_ns
+        self._taken_from_ns = at_ns - begin_jitter_ns
+        self._is_late_counted = False
+        self._start(at_ns, counted)
+
+    def add(self, ends: Times) -> None:
+        """Take the ends of sealed records, in any order: int64[n], ns on the proxy's clock."""
+        self._waiting.append(ends)
+
+    @property
+    def held_count(self) -> int:
+        """Ends that no count was sure of."""
+        return len(self._ends) + sum(map(len, self._waiting))
+
+    def take_rest(self) -> Times:
+        """The ends that no count was sure of; the account is over."""
+        return np.concatenate([self._ends, *self._waiting])
+
+    def settle(self, *, at_ns: int, counted: int) -> Shortfall | None:
+        """Take a count.
+
+        Args:
+            at_ns: when the proxy counted; after the last one.
+            counted: since its process started; not less than the last one.
+
+        Returns:
+            What is known to be missing now and was not told before; None for nothing.
+        """
+        ends = self._take_ends()
+        sure, maybe, unsure = np.searchsorted(
+            ends,
+            [at_ns - self._jitter_ns, at_ns + self._jitter_ns, self._unsure_until_ns],
+            side="right",
+        ).tolist()
+        self._unsure += min(unsure, sure)
+        counted_more = counted - self._counted
+        low = counted_more - self._sealed - maybe
+        high = counted_more - self._sealed - sure + self._unsure
+        shortfall = self._compare(low, high, at_ns)
+        self._ends = ends[sure:]
+        if sure == maybe:
+            # Nothing ended around the count: from here on everything is known again.
+            self._unsure_until_ns = self._taken_from_ns = at_ns
+            self._is_late_counted = True
+            self._start(at_ns, counted)
+        else:
+            self._sealed += sure
+        return shortfall
+
+    def _start(self, at_ns: int, counted: int) -> None:
+        self._from_ns = at_ns
+        self._counted = counted
+        self._sealed = self._unsure = self._told = 0
+
+    def _take_ends(self) -> Times:
+        """All ends that no count was sure of, ascending."""
+        ends = np.concatenate([self._ends, *self._waiting])
+        self._waiting.clear()
+        ends.sort()
+        first = int(np.searchsorted(ends, self._taken_from_ns, side="right"))
+        if self._is_late_counted:
+            self.late_count += first
+        return ends[first:]
+
+    def _compare(self, low: int, high: int, at_ns: int) -> Shortfall | None:
+        if high < self._told:
+            # They were told as missing, and have come.
+            self.late_count += self._told - max(high, 0)
+            self._told = max(high, 0)
+        if low <= self._told:
+            return None
+        shortfall = Shortfall(
+            from_ns=self._from_ns,
+            until_ns=at_ns,
+            missing_min=low - self._told,
+            missing_max=high - self._told,
+        )
+        self._told = low
+        return shortfall

@@ -1,0 +1,258 @@
+"""The ledger: for each reporter and minute, what was counted, received and sealed, and what is not.
+
+A function of the log: the same entries in the same order give the same statements, however they are
+cut into batches. Time is that of the log; it goes on in steps, and what a step says is said when
+all that it rests on has had time to arrive.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from meshtrail.correlate import statements
+from meshtrail.correlate.minutes import MINUTE_NS, Minutes
+from meshtrail.correlate.outages import Outages
+from meshtrail.correlate.proxy_account import LossKind, ProxyAccount, read_push
+from meshtrail.correlate.reporters import KEY_COLUMNS, Reporters, rows_by_number
+from meshtrail.correlate.shared_keys import KEY_USE_COLUMNS, SharedKeys
+from meshtrail.correlate.statements import Cause
+from meshtrail.model.event import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy.typing as npt
+
+    from meshtrail.correlate.proxy_account import Loss, Push
+    from meshtrail.correlate.statements import Statement
+
+LEDGER_COLUMNS: Final = (
+    "kind",
+    "received_time",
+    "end_time",
+    "time",
+    "source",
+    "is_duplicate",
+    "about",
+    "detail",
+    *KEY_COLUMNS,
+    *(name for name in KEY_USE_COLUMNS if name != "received_time"),
+)
+"""The event columns that the ledger reads."""
+
+STEP_NS: Final = 10_000_000_000
+GRACE_NS: Final = 10_000_000_000
+"""How long after a count its records may come in: Envoy sends them within a second, a retry after a
+few."""
+SILENT_PUSHES: Final = 3
+"""So many counts in a row that did not come make a reporter silent."""
+
+QUIET_NS: Final = 600_000_000_000
+"""Longer than any grace: a log may have slept for a month."""
+
+_RECORDS: Final = pa.array([Kind.REQUEST, Kind.CONNECTION, Kind.HANDSHAKE, Kind.UNDECODED])
+_BROKEN: Final = frozenset({"cancelled", "error"})
+_OWN: Final = "meshtrail"
+_COLLECT: Final = "collect"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What the ledger says at the end of a step.
+
+    Attributes:
+        until_ns: the end of it, on the collector's clock.
+    """
+
+    until_ns: int
+    statements: list[Statement]
+
+
+@dataclass(slots=True)
+class _Proxy:
+    """What is kept of one reporter."""
+
+    account: ProxyAccount
+    push: Push | None = None
+    interval_ns: int = 0
+    is_silent: bool = False
+    minutes: Minutes = field(default_factory=Minutes)
+
+
+class Ledger:
+    """Keeps account, entry by entry.
+
+    Args:
+        recording_since_ns: arrival of the first entry of the log.
+        keys: looks at who uses which key from where; None where no inventory says what belongs.
+
+    Attributes:
+        keys: may be exchanged between two calls.
+    """
+
+    def __init__(self, *, recording_since_ns: int, keys: SharedKeys | None = None) -> None:
+        self.keys = keys
+        self._noticed: list[Statement] = []
+        self._since_ns = recording_since_ns
+        self._step_ns = recording_since_ns // STEP_NS * STEP_NS + STEP_NS
+        self._last_ns = recording_since_ns
+        self._reporters = Reporters()
+        self._proxies: list[_Proxy] = []
+        self._outages = Outages()
+
+    @property
+    def reporters_count(self) -> int:
+        """Reporters that were heard of."""
+        return len(self._proxies)
+
+    @property
+    def silent_count(self) -> int:
+        """Reporters whose counts no longer come."""
+        return sum(proxy.is_silent for proxy in self._proxies)
+
+    def take(self, events: pa.Table) -> Iterator[Step]:
+        """Take the next events.
+
+        Args:
+            events: ``LEDGER_COLUMNS``, in the order of the log.
+
+        Yields:
+            The steps that they end.
+        """
+        received = events.column("received_time").to_numpy()
+        start = 0
+        while start < len(received):
+            if received[start] >= self._step_ns:
+                yield from self.pass_time(int(received[start]))
+            end = int(np.searchsorted(received, self._step_ns))
+            self._take(events.slice(start, end - start))
+            start = end
+
+    def pass_time(self, now_ns: int) -> Iterator[Step]:
+        """Go on to a moment until which nothing more can come in.
+
+        Yields:
+            The steps that end before it.
+        """
+        quiet_ns = self._last_ns + QUIET_NS
+        while now_ns >= self._step_ns:
+            if self._step_ns > quiet_ns:
+                # Nothing came for so long that nothing is left to say of it.
+                self._step_ns = max(now_ns // STEP_NS * STEP_NS, self._step_ns)
+            yield Step(self._step_ns, list(self._close_step(self._step_ns)))
+            self._step_ns += STEP_NS
+
+    def _take(self, events: pa.Table) -> None:
+        numbers = self._reporters.number(events)
+        for number in range(len(self._proxies), len(self._reporters.all)):
+            assert number == len(self._proxies)  # noqa: S101 - both grow together
+            self._proxies.append(_Proxy(ProxyAccount(recording_since_ns=self._since_ns)))
+        self._take_records(events, numbers)
+        self._take_counts(events, numbers)
+        self._take_streams(events, numbers)
+        if self.keys is not None:
+            self._noticed += self.keys.take(events)
+        self._last_ns = int(events.column("received_time")[-1].as_py())
+
+    def _take_records(self, events: pa.Table, numbers: npt.NDArray[np.int64]) -> None:
+        is_record = pc.is_in(events.column("kind"), _RECORDS).to_numpy()
+        is_again = events.column("is_duplicate").to_numpy()
+        # Of what cannot be read only the arrival is known; a proxy's clock is hardly far from it.
+        ends = pc.coalesce(events.column("end_time"), events.column("received_time")).to_numpy()
+        minutes = events.column("received_time").to_numpy() // MINUTE_NS
+        is_read = pc.not_equal(events.column("kind"), Kind.UNDECODED.value).to_numpy()
+        for number, rows in rows_by_number(np.where(is_record, numbers, -1)):
+            proxy = self._proxies[number]
+            first = rows[~is_again[rows]]
+            proxy.account.add_records(ends[first])
+            proxy.minutes.add("received", minutes[first])
+            proxy.minutes.add("duplicates", minutes[rows[is_again[rows]]])
+            proxy.minutes.add("undecoded", minutes[first[~is_read[first]]])
+
+    def _take_counts(self, events: pa.Table, numbers: npt.NDArray[np.int64]) -> None:
+        is_count = pc.and_(
+            pc.equal(events.column("kind"), Kind.COUNTER.value),
+            pc.not_equal(events.column("source"), _OWN),
+        ).to_numpy()
+        for row in np.flatnonzero(is_count & (numbers >= 0)).tolist():
+            one = events.slice(row, 1).to_pylist()[0]
+            at_ns, received_ns = one["time"], one["received_time"]
+            if at_ns is None or one["detail"] is None:
+                continue
+            push = read_push(one["detail"], at_ns=at_ns, received_ns=received_ns)
+            if push is None:
+                continue
+            proxy = self._proxies[int(numbers[row])]
+            if proxy.push is not None and push.is_of_process_of(proxy.push):
+                proxy.interval_ns = max(push.received_ns - proxy.push.received_ns, 1)
+            proxy.push, proxy.is_silent = push, False
+            proxy.account.add_push(push)
+            proxy.minutes.count(received_ns, push)
+
+    def _take_streams(self, events: pa.Table, numbers: npt.NDArray[np.int64]) -> None:
+        kinds = events.column("kind")
+        for row in np.flatnonzero(pc.equal(kinds, Kind.STREAM_CLOSED.value).to_numpy()).tolist():
+            one = events.slice(row, 1).to_pylist()[0]
+            if numbers[row] >= 0 and _reason(one) in _BROKEN:
+                self._outages.add_reset(int(numbers[row]), one["received_time"])
+        for row in np.flatnonzero(pc.equal(kinds, Kind.STREAM_OPENED.value).to_numpy()).tolist():
+            one = events.slice(row, 1).to_pylist()[0]
+            if numbers[row] < 0 and one["about"] == _COLLECT:
+                before = events.column("received_time")[row - 1].as_py() if row else self._last_ns
+                self._outages.add_downtime(before, one["received_time"])
+
+    def _close_step(self, until_ns: int) -> Iterator[Statement]:
+        yield from self._noticed
+        self._noticed.clear()
+        for number, proxy in enumerate(self._proxies):
+            for loss in proxy.account.settle(received_before_ns=until_ns - GRACE_NS):
+                proxy.minutes.lose(loss)
+                yield self._tell_loss(number, loss)
+            yield from self._tell_silence(number, proxy, until_ns)
+            for one in proxy.minutes.close(until_ns):
+                yield statements.minute(self._reporters.all[number], **one)
+
+    def _tell_loss(self, number: int, loss: Loss) -> Statement:
+        offset_ns = loss.received_ns - loss.until_ns
+        cause = {LossKind.DROPPED: Cause.DROPPED, LossKind.RESTART: Cause.RESTART}.get(loss.kind)
+        if cause is None:
+            cause = self._outages.explain(
+                number, loss.from_ns + offset_ns, loss.until_ns + offset_ns
+            )
+        return statements.gap(
+            self._reporters.all[number],
+            cause,
+            from_ns=loss.from_ns,
+            until_ns=loss.until_ns,
+            missing_min=loss.missing_min,
+            missing_max=loss.missing_max,
+        )
+
+    def _tell_silence(self, number: int, proxy: _Proxy, until_ns: int) -> Iterator[Statement]:
+        """Say once that a proxy's counts no longer come."""
+        if proxy.push is None or not proxy.interval_ns or proxy.is_silent:
+            return
+        since_ns = proxy.push.received_ns
+        if until_ns - GRACE_NS > since_ns + SILENT_PUSHES * proxy.interval_ns:
+            proxy.is_silent = True
+            yield statements.finding(
+                self._reporters.all[number],
+                Cause.SILENT,
+                from_ns=since_ns,
+                until_ns=until_ns,
+                interval_ns=proxy.interval_ns,
+            )
+
+
+def _reason(event: dict[str, Any]) -> str | None:
+    try:
+        reason = json.loads(event["detail"] or "null")["reason"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return reason if isinstance(reason, str) else None

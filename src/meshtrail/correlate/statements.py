@@ -1,0 +1,129 @@
+"""What the ledger says: gaps, findings and minutes, as entries of meshtrail's own.
+
+The payloads are those of docs/formats/entry.md; ``sources.own_entries`` makes columns of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from meshtrail.model.entry import EntryType
+
+if TYPE_CHECKING:
+    from meshtrail.correlate.reporters import Reporter
+
+
+class Cause(StrEnum):
+    """Why records are missing, or what a finding is about: a closed list."""
+
+    DROPPED = "dropped"
+    """The proxy counted records that it did not keep: its buffer was full."""
+    CONNECTION_RESET = "connection_reset"
+    """The connection to the collector broke meanwhile."""
+    COLLECTOR_DOWN = "collector_down"
+    """The collector did not run meanwhile."""
+    RESTART = "restart"
+    """The proxy was started again; what it counted last is not known."""
+    NOT_WRITTEN = "not_written"
+    """The proxy served what its access log says nothing of, and used to."""
+    UNKNOWN = "unknown"
+    SILENT = "silent"
+    """A reporter that used to report says nothing any more."""
+    KEY_SHARED = "key_shared"
+    """An identity or a certificate is used from where it does not belong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One entry to be sealed.
+
+    Attributes:
+        payload: plain JSON values.
+    """
+
+    entry_type: EntryType
+    payload: dict[str, Any]
+
+
+def gap(
+    reporter: Reporter,
+    cause: Cause,
+    *,
+    from_ns: int,
+    until_ns: int,
+    missing_min: int,
+    missing_max: int | None,
+    **more: object,
+) -> Statement:
+    """Records of a reporter that are known to be missing.
+
+    Args:
+        reporter: whose.
+        cause: why, as far as counters and streams explain it.
+        from_ns: on the reporter's clock.
+        until_ns: likewise.
+        missing_min: at least.
+        missing_max: at most; None where nothing bounds it.
+        more: what else is known.
+    """
+    return Statement(
+        EntryType.GAP,
+        {
+            **_about(reporter),
+            "cause": cause.value,
+            "from_ns": from_ns,
+            "until_ns": until_ns,
+            "missing_min": missing_min,
+            "missing_max": missing_max,
+            **more,
+        },
+    )
+
+
+def finding(
+    reporter: Reporter, cause: Cause, *, from_ns: int, until_ns: int, **more: object
+) -> Statement:
+    """Something about a reporter that somebody should look at."""
+    payload = {**_about(reporter), "cause": cause.value, "from_ns": from_ns, "until_ns": until_ns}
+    return Statement(EntryType.FINDING, payload | more)
+
+
+def finding_about(
+    about: str, cause: Cause, *, from_ns: object, until_ns: object, **more: object
+) -> Statement:
+    """Something about an identity that somebody should look at."""
+    payload = {"about": about, "cause": cause.value, "from_ns": from_ns, "until_ns": until_ns}
+    return Statement(EntryType.FINDING, payload | more)
+
+
+def minute(
+    reporter: Reporter,
+    *,
+    from_ns: int,
+    until_ns: int,
+    missing_min: int,
+    missing_max: int | None,
+    **figures: object,
+) -> Statement:
+    """The account of a reporter for a minute, on the collector's clock."""
+    return Statement(
+        EntryType.COUNTER,
+        {
+            **_about(reporter),
+            "name": "ledger_minute",
+            "from_ns": from_ns,
+            "until_ns": until_ns,
+            "missing_min": missing_min,
+            "missing_max": missing_max,
+            **figures,
+        },
+    )
+
+
+def _about(reporter: Reporter) -> dict[str, Any]:
+    return {
+        "about": reporter.name,
+        "reporter": {"id": reporter.id, "spiffe_id": reporter.spiffe_id},
+    }

@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meshtrail.correlate.inventory import parse_inventory
+from meshtrail.correlate.ledger import Ledger, Step
+from meshtrail.correlate.shared_keys import SharedKeys
+from meshtrail.model.entry import EntryType
+from tests.unit.correlate.ledger_events import BEGIN, S, at, closed, count, own, record, table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from tests.unit.correlate.ledger_events import Row
+
+Said = list[dict[str, Any]]
+
+
+def run(*rows: Row, until_s: float = 600) -> list[tuple[EntryType, dict[str, Any]]]:
+    ledger = Ledger(recording_since_ns=BEGIN)
+    steps = [*ledger.take(table(*rows)), *ledger.pass_time(at(until_s))]
+    return [(one.entry_type, one.payload) for step in steps for one in step.statements]
+
+
+def gaps(*rows: Row) -> Said:
+    return [payload for kind, payload in run(*rows) if kind is EntryType.GAP]
+
+
+def findings(*rows: Row) -> Said:
+    return [payload for kind, payload in run(*rows) if kind is EntryType.FINDING]
+
+
+def minutes(*rows: Row) -> Said:
+    return [payload for kind, payload in run(*rows) if kind is EntryType.COUNTER]
+
+
+def counts(*, written: list[int], every_s: float = 10, **more: Any) -> list[Row]:
+    return [count(every_s * (at + 1), one, **more) for at, one in enumerate(written)]
+
+
+def test_what_arrived_is_no_gap() -> None:
+    assert gaps(record(3), record(4), *counts(written=[2, 2])) == []
+
+
+def test_records_that_were_written_and_did_not_come_are_a_gap_of_unknown_cause() -> None:
+    (gap,) = gaps(record(3), *counts(written=[4, 4]))
+    assert (gap["about"], gap["cause"]) == ("web", "unknown")
+    assert (gap["missing_min"], gap["missing_max"]) == (3, 3)
+    assert gap["until_ns"] == at(10)
+
+
+def test_what_a_proxy_dropped_is_told_as_such() -> None:
+    (gap,) = gaps(record(3), *counts(written=[1], dropped=5))
+    assert (gap["cause"], gap["missing_min"], gap["missing_max"]) == ("dropped", 5, 5)
+
+
+def test_a_broken_connection_explains_what_went_missing_around_it() -> None:
+    (gap,) = gaps(record(3), closed(15, "cancelled"), *counts(written=[1, 4]))
+    assert (gap["cause"], gap["missing_min"]) == ("connection_reset", 3)
+
+
+def test_a_connection_that_ended_in_order_explains_nothing() -> None:
+    (gap,) = gaps(record(3), closed(15, "ended"), *counts(written=[1, 4]))
+    assert gap["cause"] == "unknown"
+
+
+def test_a_broken_connection_of_another_explains_nothing() -> None:
+    rows = [record(3), closed(15, "cancelled", who="db"), *counts(written=[1, 4])]
+    assert [gap["cause"] for gap in gaps(*rows)] == ["unknown"]
+
+
+def test_a_collector_that_did_not_run_explains_what_went_missing_meanwhile() -> None:
+    (gap,) = gaps(
+        own("stream_opened", 0.5, about="collect"),
+        record(3),
+        count(10, 1),
+        own("stream_opened", 28, about="collect"),
+        count(30, 8),
+    )
+    assert (gap["cause"], gap["missing_min"], gap["missing_max"]) == ("collector_down", 7, 7)
+
+
+def test_a_restart_of_a_proxy_is_an_open_gap_and_a_new_account() -> None:
+    first, second = gaps(record(3), count(10, 1), record(28), count(40, 3, started_s=20))
+    assert (first["cause"], first["missing_min"], first["missing_max"]) == ("restart", 0, None)
+    assert (first["from_ns"], first["until_ns"]) == (at(10), at(20))
+    assert (second["cause"], second["missing_min"], second["missing_max"]) == ("unknown", 2, 2)
+
+
+def test_records_of_a_liar_fill_nobody_elses_gap() -> None:
+    lies = [record(4 + at, reporter_spiffe_id="spiffe://td/ns/a/sa/liar") for at in range(3)]
+    (gap,) = gaps(record(3), *lies, *counts(written=[4, 4]))
+    assert (gap["missing_min"], gap["reporter"]["spiffe_id"]) == (3, None)
+
+
+def test_a_retry_is_not_counted_twice() -> None:
+    (gap,) = gaps(record(3), record(3, is_duplicate=True), *counts(written=[2]))
+    assert gap["missing_min"] == 1
+
+
+def test_a_record_that_cannot_be_read_is_there() -> None:
+    unread = record(5, kind="undecoded", end_time=None, time=None)
+    assert gaps(record(3), unread, *counts(written=[2, 2])) == []
+
+
+def test_a_proxy_whose_counts_stop_is_a_finding_once() -> None:
+    (found,) = findings(*counts(written=[0, 0, 0]))
+    assert (found["about"], found["cause"]) == ("web", "silent")
+    assert found["from_ns"] == at(30.01)
+
+
+def test_a_proxy_that_goes_on_counting_is_not_silent() -> None:
+    assert findings(*counts(written=[0] * 70)) == []
+
+
+def test_minutes_tell_what_came_and_what_was_counted() -> None:
+    rows = [record(30 + at) for at in range(10)]
+    retry = record(33, is_duplicate=True)
+    first, *_ = minutes(*rows, retry, *counts(written=[0, 0, 0, 13, 13, 13]))
+    assert first["about"] == "web"
+    assert (first["from_ns"], first["until_ns"]) == (BEGIN, BEGIN + 60 * S)
+    assert (first["received"], first["duplicates"], first["undecoded"]) == (10, 1, 0)
+    assert (first["missing_min"], first["missing_max"]) == (3, 3)
+    assert first["counted_min"] == 13
+
+
+def test_a_log_that_slept_for_a_month_is_passed_over_at_once() -> None:
+    month_s = 30 * 86_400
+    said = run(record(3), count(10, 1), record(month_s), until_s=month_s + 100)
+    assert [kind for kind, _ in said] == [EntryType.COUNTER] * 2
+
+
+CUTS = st.lists(st.integers(0, 40), max_size=6).map(sorted)
+
+
+@pytest.fixture(scope="module")
+def eventful() -> pa.Table:
+    return table(
+        own("stream_opened", 0.5, about="collect"),
+        *(record(5 + 3.1 * at) for at in range(20)),
+        *(record(6 + 7.3 * at, who="db") for at in range(5)),
+        *counts(written=[3, 5, 9, 15, 30, 31], dropped=0),
+        *counts(written=[1, 2, 3, 5], who="db", dropped=2),
+        closed(22, "error", who="db"),
+        own("stream_opened", 44, about="collect"),
+        count(85, 4, started_s=70),
+    )
+
+
+@given(cuts=CUTS)
+def test_however_the_log_is_cut_the_same_is_said(eventful: pa.Table, cuts: list[int]) -> None:
+    def said(ends: list[int]) -> Said:
+        ledger = Ledger(recording_since_ns=BEGIN)
+        steps: list[Step] = []
+        start = 0
+        for end in [*ends, eventful.num_rows]:
+            steps += ledger.take(eventful.slice(start, max(end - start, 0)))
+            start = max(start, end)
+        steps += ledger.pass_time(at(600))
+        return [one.payload for step in steps for one in step.statements]
+
+    whole = said([])
+    assert len(whole) > 5
+    assert said(cuts) == whole
+
+
+def test_a_key_that_is_used_from_elsewhere_is_told_with_its_step() -> None:
+    pods = [
+        {"pod": "web-1", "namespace": "shop", "service_account": "web", "addresses": ["10.0.0.1"]}
+    ]
+    inventory = parse_inventory(json.dumps({"pods": pods}).encode(), name="x")
+    ledger = Ledger(recording_since_ns=BEGIN, keys=SharedKeys(inventory))
+    stolen = record(
+        3,
+        log_index=5,
+        side="destination",
+        src_spiffe_id="spiffe://td/ns/shop/sa/web",
+        src_spiffe_id_trust="attested",
+        src_namespace="shop",
+        src_service_account="web",
+        src_ip="10.0.0.66",
+    )
+    first, *_ = ledger.take(table(stolen, record(30)))
+    (said,) = first.statements
+    assert (said.payload["cause"], said.payload["entry"]) == ("key_shared", 5)
