@@ -60,7 +60,12 @@ async def _run(
 
     def tell_ready(address: str) -> None:
         # Started again, it must listen where its senders look for it.
-        child.tell_ready(grpc=address, mtls=collect_options.is_mtls, keep={"collect.grpc": address})
+        child.tell_ready(
+            grpc=address,
+            mtls=collect_options.is_mtls,
+            security=collect_options.describe_security(),
+            keep={"collect.grpc": address},
+        )
 
     await run_collect(
         collect_options,

@@ -44,7 +44,7 @@ _EXAMPLES = (
         "Options from a file; the command line wins over it.",
     ),
     (
-        "meshtrail up --grpc [::]:4317 --grpc-cert c.pem --grpc-key k.pem --grpc-client-ca ca.pem",
+        "meshtrail up --grpc [::]:4317 --tls-cert c.pem --tls-key k.pem --tls-client-ca ca.pem",
         "For Envoys elsewhere: mTLS, so that each stream says who it is.",
     ),
 )
@@ -97,18 +97,32 @@ def _add_door_options(parser: argparse.ArgumentParser) -> None:
         help="Envoy access logs over gRPC; port 0 lets the system choose (default: 127.0.0.1:4317)",
     )
     doors.add_argument(
-        "--grpc-cert",
+        "--tls-cert",
         metavar="FILE",
         type=Path,
-        help="server certificate, PEM; needed off loopback",
+        help="server certificate, PEM: records are received over TLS",
     )
-    doors.add_argument("--grpc-key", metavar="FILE", type=Path, help="its private key, PEM")
+    doors.add_argument("--tls-key", metavar="FILE", type=Path, help="its private key, PEM")
     doors.add_argument(
-        "--grpc-client-ca",
+        "--tls-client-ca",
         metavar="FILE",
         type=Path,
-        help="CA of the senders, PEM: their SPIFFE IDs become the authenticated identity of "
-        "streams",
+        help="CA of the senders, PEM: each must show a certificate, and its SPIFFE ID becomes the "
+        "authenticated identity of its streams",
+    )
+    doors.add_argument(
+        "--tokens",
+        metavar="FILE",
+        type=Path,
+        help="tokens of senders without a certificate, see meshtrail keys token; beyond loopback "
+        "over TLS only",
+    )
+    doors.add_argument(
+        "--xfcc-from",
+        metavar="ADDRESS",
+        action="append",
+        help="address or network of a proxy in front, whose x-forwarded-client-cert is believed; "
+        "may stand several times",
     )
     doors.add_argument("--otlp-http", metavar="HOST:PORT", help="OTLP over HTTP: not built yet")
     doors.add_argument(
@@ -176,9 +190,11 @@ def _overrides(arguments: argparse.Namespace) -> dict[str, object]:
         "keys.file": absolute(arguments.key),
         "collect.grpc": arguments.grpc,
         "serve.http": arguments.http,
-        "collect.grpc_cert": absolute(arguments.grpc_cert),
-        "collect.grpc_key": absolute(arguments.grpc_key),
-        "collect.grpc_client_ca": absolute(arguments.grpc_client_ca),
+        "collect.tls_cert": absolute(arguments.tls_cert),
+        "collect.tls_key": absolute(arguments.tls_key),
+        "collect.tls_client_ca": absolute(arguments.tls_client_ca),
+        "collect.tokens": absolute(arguments.tokens),
+        "collect.xfcc_from": arguments.xfcc_from,
         "seal.lock_record": absolute(arguments.lock_record),
         "seal.tick_ms": arguments.tick_ms,
         "seal.is_clock_accepted": arguments.accept_clock,
@@ -200,8 +216,7 @@ def _print_lines(happened: Ready | Restarted) -> None:
 
 def _ready_lines(facts: dict[str, object]) -> Iterator[str]:
     yield f"meshtrail is recording {facts['origin']}"
-    how = "mTLS" if facts["mtls"] else "plaintext, loopback only"
-    yield f"  grpc         {facts['grpc']} ({how}): Envoy access logs"
+    yield f"  grpc         {facts['grpc']} ({facts['security']}): Envoy access logs"
     if facts["http"] is not None:
         yield f"  http         http://{facts['http']} (loopback only): search, tail, metrics, tiles"
     yield f"  data         {facts['data']}"

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 ALS_SERVICE = "envoy.service.accesslog.v3.AccessLogService"
 ALS_METHOD = "StreamAccessLogs"
+ALS_SOURCE = "envoy-als"
 
 _KNOWN_BLOBS_MAX = 4_096
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meshtrail.collect.address import parse_address
-from meshtrail.collect.als import AlsDoor, AlsFramer, KnownBlobs
+from meshtrail.collect.als import ALS_SOURCE, AlsDoor, AlsFramer, KnownBlobs
+from meshtrail.collect.authenticator import Authenticator
 from meshtrail.collect.clock import CollectorClock
 from meshtrail.collect.credentials import CertificateFiles
 from meshtrail.collect.own_stream import OwnStream
@@ -17,6 +20,7 @@ from meshtrail.collect.receiving import Receiving
 from meshtrail.collect.server import AlsServer
 from meshtrail.collect.stalls import Stalls
 from meshtrail.collect.stream import Stream
+from meshtrail.collect.token_file import TokenFile
 from meshtrail.errors import MeshtrailError
 from meshtrail.journal import GroupCommit, blob_frame
 from meshtrail.sources.als_frame import inspect_frame
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
 
     import grpc
 
+    from meshtrail.collect.address import Address
     from meshtrail.collect.diag import Diag
     from meshtrail.collect.options import CollectOptions
     from meshtrail.collect.peer import Peer
@@ -59,7 +64,7 @@ async def run_collect(
         sleep: ``asyncio.sleep``, or a test's.
 
     Raises:
-        ConfigError: the address or a certificate cannot be used.
+        ConfigError: the address, a certificate or the tokens cannot be used.
         DurabilityError: the journal cannot be relied on; the process must end and start again.
     """
     credentials = _credentials(options, diag)
@@ -105,6 +110,7 @@ class _Collector:
         self._stalls = Stalls(clock=self._clock, diag=diag, seal=self._seal_counter)
         self._commit = GroupCommit(journal, stalls=self._stalls, sleep=sleep)
         self._own = OwnStream(commit=self._commit, clock=self._clock, diag=diag)
+        self._tokens = TokenFile(options.tokens, diag=diag) if options.tokens else None
         self._door = AlsDoor(listener=options.grpc, collector=self._facts, blobs=KnownBlobs())
 
     async def run(
@@ -114,10 +120,13 @@ class _Collector:
         stop: asyncio.Event,
         ready: Callable[[str], None],
     ) -> None:
+        address = parse_address(self._options.grpc)
+        authenticator = self._authenticator(address)
         server = AlsServer(
-            parse_address(self._options.grpc),
+            address,
             credentials=credentials,
-            begin=self._begin,
+            authenticator=authenticator,
+            begin=partial(self._begin, authenticator),
             tasks=tasks,
             streams_max=self._options.streams_max,
             message_bytes_max=self._options.message_bytes_max,
@@ -135,7 +144,7 @@ class _Collector:
             self._diag.info(
                 "collect_started",
                 address=listener,
-                auth="mtls" if credentials else "none",
+                security=self._options.describe_security(),
                 cut_bytes=self._journal.cut_bytes,
             )
             await stop.wait()
@@ -161,7 +170,18 @@ class _Collector:
         await self._commit.flush()
         self._diag.info("collect_stopped")
 
-    def _begin(self, peer: Peer) -> Receiving:
+    def _authenticator(self, listener: Address) -> Authenticator:
+        """Who says who the senders of a listener are."""
+        return Authenticator(
+            is_loopback=listener.is_loopback,
+            is_mtls=self._options.is_mtls,
+            forwarders=self._options.forwarders(),
+            tokens=self._tokens,
+            now=self._clock.now,
+            diag=self._diag,
+        )
+
+    def _begin(self, authenticator: Authenticator, peer: Peer) -> Receiving:
         stream = Stream()
         return Receiving(
             stream=stream,
@@ -170,6 +190,7 @@ class _Collector:
             clock=self._clock,
             diag=self._diag,
             message_bytes_max=self._options.message_bytes_max,
+            check_sender=partial(authenticator.check_again, peer, ALS_SOURCE),
         )
 
     async def _watch_clock(self) -> None:
@@ -187,7 +208,7 @@ def effective_config(options: CollectOptions, journal: JournalOptions) -> bytes:
     return encode_json(
         {
             name: {
-                key: value if isinstance(value, int) or value is None else str(value)
+                key: str(value) if isinstance(value, Path) else value
                 for key, value in section.items()
             }
             for name, section in sections.items()
@@ -196,12 +217,12 @@ def effective_config(options: CollectOptions, journal: JournalOptions) -> bytes:
 
 
 def _credentials(options: CollectOptions, diag: Diag) -> grpc.ServerCredentials | None:
-    if not (options.grpc_cert and options.grpc_key and options.grpc_client_ca):
+    if options.tls_cert is None or options.tls_key is None:
         return None
     return CertificateFiles(
-        chain=options.grpc_cert,
-        key=options.grpc_key,
-        client_ca=options.grpc_client_ca,
+        chain=options.tls_cert,
+        key=options.tls_key,
+        client_ca=options.tls_client_ca,
         diag=diag,
     ).server_credentials()
 

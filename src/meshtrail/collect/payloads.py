@@ -89,6 +89,8 @@ def stream_opened(sender: Sender, collector: CollectorFacts) -> bytes:
             "authenticated": {
                 "spiffe_id": peer and peer.spiffe_id,
                 "certificate_sha256": _hex(peer.certificate_sha256 if peer else None),
+                "token": peer and peer.token,
+                "reporters": peer and peer.reporters,
             },
             "claimed": sender.claimed,
             "identifier_sha256": _hex(sender.identifier_sha256),

@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING
 import grpc
 import grpc.aio
 
-from meshtrail.collect.als import ALS_METHOD, ALS_SERVICE
+from meshtrail.collect.address import format_peer
+from meshtrail.collect.als import ALS_METHOD, ALS_SERVICE, ALS_SOURCE
 from meshtrail.collect.payloads import CloseReason
-from meshtrail.collect.peer import identify_peer
-from meshtrail.errors import ConfigError, DurabilityError
+from meshtrail.errors import ConfigError, DurabilityError, UnauthenticatedError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from meshtrail.collect.address import Address
+    from meshtrail.collect.authenticator import Authenticator
     from meshtrail.collect.diag import Diag
     from meshtrail.collect.peer import Peer
     from meshtrail.collect.receiving import Receiving
@@ -81,6 +82,7 @@ class AlsServer(grpc.GenericRpcHandler):
     Args:
         address: where to listen.
         credentials: None for plaintext.
+        authenticator: says who a sender is, or refuses it.
         begin: makes what receives from a peer.
         tasks: runs it, and ends the process when the journal fails.
         streams_max: open at once.
@@ -96,6 +98,7 @@ class AlsServer(grpc.GenericRpcHandler):
         address: Address,
         *,
         credentials: grpc.ServerCredentials | None,
+        authenticator: Authenticator,
         begin: Callable[[Peer], Receiving],
         tasks: asyncio.TaskGroup,
         streams_max: int,
@@ -103,6 +106,7 @@ class AlsServer(grpc.GenericRpcHandler):
         diag: Diag,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        self._authenticator = authenticator
         self._begin = begin
         self._tasks = tasks
         self._streams_max = streams_max
@@ -167,17 +171,21 @@ class AlsServer(grpc.GenericRpcHandler):
         return sum(receiving.messages_count for receiving in self._receiving)
 
     async def _handle(self, _: object, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        peer = await self._identify(context, ALS_SOURCE)
         if len(self._receiving) >= self._streams_max:
             await self._refuse(context)
         self._is_refusing = False
-        receiving = self._begin(identify_peer(context.peer(), context.auth_context()))
+        receiving = self._begin(peer)
         self._receiving.add(receiving)
         try:
             await self._receive(receiving, context)
         finally:
             self._receiving.discard(receiving)
         if receiving.error is not None:
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, receiving.error)
+            code = grpc.StatusCode.RESOURCE_EXHAUSTED
+            if receiving.is_refused:
+                code = grpc.StatusCode.UNAUTHENTICATED
+            await context.abort(code, receiving.error)
         return b""
 
     async def _receive(
@@ -198,6 +206,17 @@ class AlsServer(grpc.GenericRpcHandler):
             # When the journal has failed, that failure is on its way to end the process.
             with contextlib.suppress(DurabilityError):
                 receiving.close(reason, detail)
+
+    async def _identify(self, context: grpc.aio.ServicerContext[bytes, bytes], source: str) -> Peer:
+        """The sender of a call; one that does not show who it is is sent away unread."""
+        certificate = next(iter(context.auth_context().get("x509_pem_cert", ())), None)
+        headers = context.invocation_metadata() or ()
+        try:
+            return self._authenticator.identify(
+                format_peer(context.peer()), certificate, headers, source
+            )
+        except UnauthenticatedError as error:
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, error.message)
 
     async def _refuse(self, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
         if not self._is_refusing:

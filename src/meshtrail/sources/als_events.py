@@ -231,6 +231,10 @@ def _map_identities(tls: dict[str, pa.Array], out: EventColumns, reporters: Repo
     has_tls = pc.is_valid(columns["tls_protocol_version"])
     side = _sides(columns["envoy_upstream_cluster"], pc.is_valid(caller), has_tls)
     columns["side"] = side
+    # A destination's local certificate is the proxy's own: it says whose record this is.
+    conflicts = reporters.conflicts_with(callee, where=pc.equal(side, "destination"))
+    if conflicts is not None:
+        columns["reporter_conflict"] = conflicts
     held = reporters.held_to(callee)
     how = pc.if_else(held, Trust.ATTESTED.value, Trust.REPORTED.value)
     # Source side: no certificate of the caller is in the record, since its proxy is the caller.

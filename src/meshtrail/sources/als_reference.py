@@ -21,6 +21,7 @@ from meshtrail.sources.als_schema import (
     tcp_descriptor,
     tls_descriptor,
 )
+from meshtrail.sources.conflicts import format_other_identity
 from meshtrail.sources.envoy_messages import plain_reason, read_flags
 from meshtrail.sources.reference_parts import (
     RbacFields,
@@ -169,7 +170,10 @@ class AlsRecord:
             has_peer_certificate=caller is not None,
             has_downstream_tls=row["tls_protocol_version"] is not None,
         )
-        is_held = self.facts.is_authenticated and callee == facts.spiffe_id
+        is_held = facts.is_authenticated and callee == facts.spiffe_id
+        if facts.is_authenticated and row["side"] == "destination" and callee and not is_held:
+            other = format_other_identity(callee, facts.spiffe_id or "", facts.conflict)
+            row["reporter_conflict"] = other
         label = "attested" if is_held else "reported"
         refused = row["envoy_downstream_transport_failure"] is not None
         caller_label = "asserted" if refused else label

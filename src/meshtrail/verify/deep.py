@@ -23,12 +23,7 @@ from meshtrail.model.entry import HEADER_BYTES, EntryType, decode_header
 from meshtrail.model.event import EVENT_SCHEMA
 from meshtrail.sources.derive import derive_events, read_headers
 from meshtrail.sources.reference import derive_reference
-from meshtrail.sources.streams import (
-    REPORTER_COLUMNS,
-    StreamFacts,
-    Streams,
-    parse_stream_opened,
-)
+from meshtrail.sources.streams import StreamFacts, Streams, parse_stream_opened
 from meshtrail.units import LeafIndex
 from meshtrail.verify.blob_references import find_references
 from meshtrail.verify.findings import Finding, PieceFindings, noted, tampered
@@ -102,6 +97,7 @@ def derive_piece(task: DeepTask) -> Derived:
     try:
         for table in _read_slices(task.piece, blobs):
             entries = table.column("entry").chunk(0)
+            senders = _senders(entries, task.streams)
             derived = derive_events(
                 entries,
                 log=task.piece.origin,
@@ -112,7 +108,7 @@ def derive_piece(task: DeepTask) -> Derived:
             compare_events(table, derived, position, found)
             rows = task.sample.rows(position, table.num_rows)
             sampled += len(rows)
-            _compare_sample(entries, derived, rows, again=again, found=found)
+            _compare_sample(entries, derived, rows, senders=senders, again=again, found=found)
             position += table.num_rows
     except (MeshtrailError, pa.ArrowException, OSError, ValueError) as error:
         found.kept.append(_underivable(task.piece, position, error))
@@ -230,18 +226,34 @@ def _follow(streams: Streams, entry: bytes) -> None:
     streams.open(header.stream, facts)
 
 
+def _senders(entries: pa.Array, streams: Streams) -> Streams:
+    """The senders of all streams that these entries belong to, closed ones included.
+
+    Args:
+        entries: binary[n].
+        streams: open before the first; stays as it is.
+    """
+    senders = streams.copy()
+    types = read_headers(entries)["entry_type"]
+    for row in np.flatnonzero(types == EntryType.STREAM_OPENED).tolist():
+        _follow(senders, entries[row].as_py())
+    return senders
+
+
 def _compare_sample(
     entries: pa.Array,
     derived: pa.Table,
     rows: range,
     *,
+    senders: Streams,
     again: Callable[..., pa.Table],
     found: PieceFindings,
 ) -> None:
     """Derive some rows with the second decoder, one by one, and compare with the first's."""
     for row in rows:
-        facts = [derived.column(name)[row].as_py() for name in REPORTER_COLUMNS]
-        streams = Streams({derived.column("stream")[row].as_py(): StreamFacts(*facts)})
+        # Not by the row's own reporter columns: its conflict may be one of this record alone.
+        stream = derived.column("stream")[row].as_py()
+        streams = Streams({stream: senders.get(stream)})
         index = LeafIndex(derived.column("log_index")[row].as_py())
         want = again(entries.slice(row, 1), start=index, streams=streams)
         compare_events(derived.slice(row, 1), want, index, found)

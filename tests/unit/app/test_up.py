@@ -125,6 +125,10 @@ def test_a_configuration_that_makes_no_sense_is_refused_before_anything_is_made(
     status, said = refused(tmp_path, "--http", "0.0.0.0:0")
     assert status == exit_codes.CONFIG
     assert "not a loopback address" in said
+    status, said = refused(tmp_path, "--tokens", str(tmp_path / "data" / "senders"))
+    assert status == exit_codes.CONFIG
+    assert "lies in the data directory" in said
+    assert refused(tmp_path, "--xfcc-from", "anybody")[0] == exit_codes.CONFIG
     assert not (tmp_path / "data").exists()
 
 

@@ -209,9 +209,9 @@ class Mesh:
     def options(self) -> CollectOptions:
         return CollectOptions(
             grpc="127.0.0.1:0",
-            grpc_cert=self.server.chain,
-            grpc_key=self.server.key,
-            grpc_client_ca=self.authority.bundle,
+            tls_cert=self.server.chain,
+            tls_key=self.server.key,
+            tls_client_ca=self.authority.bundle,
         )
 
     def credentials(self, identity: Identity | None) -> grpc.ChannelCredentials:
@@ -232,7 +232,7 @@ def test_sender_with_a_certificate_of_the_mesh_is_authenticated(
 
     async def play() -> None:
         async with running_collector(directory, options=mesh.options()) as collector:
-            assert collector.diag.facts("collect_started")["auth"] == "mtls"
+            assert collector.diag.facts("collect_started")["security"] == "mTLS"
             async with connected(
                 collector.address, credentials=mesh.credentials(sender)
             ) as channel:
@@ -250,7 +250,7 @@ def test_sender_with_a_certificate_of_the_mesh_is_authenticated(
 def test_plaintext_sender_is_not_authenticated_and_the_entry_says_so(directory: Path) -> None:
     async def play() -> None:
         async with running_collector(directory) as collector:
-            assert collector.diag.facts("collect_started")["auth"] == "none"
+            assert collector.diag.facts("collect_started")["security"] == "plaintext, loopback only"
             async with connected(collector.address) as channel:
                 await send_all(channel, FIRST)
             await collector.finish()
@@ -258,7 +258,12 @@ def test_plaintext_sender_is_not_authenticated_and_the_entry_says_so(directory: 
     asyncio.run(play())
     ((opened, *_),) = by_stream(read_entries(directory))
     assert opened.json["auth"] == "none"
-    assert opened.json["authenticated"] == {"spiffe_id": None, "certificate_sha256": None}
+    assert opened.json["authenticated"] == {
+        "spiffe_id": None,
+        "certificate_sha256": None,
+        "token": None,
+        "reporters": None,
+    }
     assert opened.json["peer"].startswith("127.0.0.1:")
 
 
