@@ -74,11 +74,11 @@ def map_http(batch: pa.RecordBatch, reporters: Reporters) -> EventColumns:
 def map_tcp(batch: pa.RecordBatch, reporters: Reporters) -> EventColumns:
     """Event columns of decoded TCP records."""
     out = EventColumns(batch.num_rows)
-    _map_common(batch, out, reporters)
+    tls = _map_common(batch, out, reporters)
     connection = "connection_properties"
     out.columns["bytes_received"] = integer(batch, connection, "received_bytes", to=_I64)
     out.columns["bytes_sent"] = integer(batch, connection, "sent_bytes", to=_I64)
-    judge_handshakes(out)
+    judge_handshakes(out, ends_tls=tls["is_ended"])
     return out
 
 
@@ -157,7 +157,10 @@ def _map_correlation(batch: pa.RecordBatch, out: EventColumns) -> None:
     out.columns["request_id_trust"] = labelled(pc.is_valid(request_id), Trust.ASSERTED.value)
 
 
-def _map_common(batch: pa.RecordBatch, out: EventColumns, reporters: Reporters) -> None:
+def _map_common(
+    batch: pa.RecordBatch, out: EventColumns, reporters: Reporters
+) -> dict[str, pa.Array]:
+    """What requests and connections have in common; returns the TLS facts, by name."""
     _map_times(batch, out)
     tls = _map_tls(batch, out)
     _map_envoy(batch, out)
@@ -167,6 +170,7 @@ def _map_common(batch: pa.RecordBatch, out: EventColumns, reporters: Reporters) 
     _map_identities(tls, tags, out, reporters)
     _map_addresses(batch, out)
     _map_decision(batch, tls["callee"], out, reporters)
+    return tls
 
 
 def _map_times(batch: pa.RecordBatch, out: EventColumns) -> None:
@@ -233,8 +237,7 @@ def _map_identities(
     caller, callee = plain(tls["caller"]), plain(tls["callee"])
     out.problems["peer certificate with several URI SANs"] = tls["caller_many"]
     out.problems["local certificate with several URI SANs"] = tls["callee_many"]
-    has_tls = pc.is_valid(columns["tls_protocol_version"])
-    side = _sides(columns["envoy_upstream_cluster"], pc.is_valid(caller), has_tls)
+    side = _sides(columns["envoy_upstream_cluster"], pc.is_valid(caller), tls["is_ended"])
     columns["side"] = side
     held = reporters.held_to(callee)
     how = pc.if_else(held, Trust.ATTESTED.value, Trust.REPORTED.value)

@@ -63,6 +63,7 @@ class AlsRecord:
         self.problems = problems
         self.facts = facts
         self.callee: str | None = None
+        self.ends_tls = False
 
     def map(self, payload: bytes, *, is_http: bool) -> None:
         """Fill the row."""
@@ -119,9 +120,10 @@ class AlsRecord:
         row["tls_failure"] = read_failure(reason or row["envoy_upstream_transport_failure"])
         is_proven = (row["bytes_received"] or 0) > 0
         has_ended = row["envoy_access_log_type"] not in LASTING
-        has_tls = row["tls_protocol_version"] is not None
         is_untaken = "NR" in (row["envoy_response_flags"] or "").split(",")
-        failed = reason is not None and not is_proven and has_ended and (has_tls or is_untaken)
+        failed = (
+            reason is not None and not is_proven and has_ended and (self.ends_tls or is_untaken)
+        )
         row["kind"] = "handshake" if failed else "connection"
         if not is_proven and row["src_spiffe_id_trust"] in ("attested", "reported"):
             row["src_spiffe_id_trust"] = "asserted"
@@ -152,9 +154,10 @@ class AlsRecord:
 
     def _tls(self, tls: Any) -> None:
         row = self.row
-        row["tls_protocol_version"] = envoy.enum_name(tls.tls_version, envoy.TLS_VERSIONS)
-        if tls.HasField("tls_cipher_suite"):
-            row["tls_cipher"] = envoy.cipher_suite_name(tls.tls_cipher_suite.value)
+        suite = tls.tls_cipher_suite.value if tls.HasField("tls_cipher_suite") else None
+        row["tls_protocol_version"] = envoy.tls_version_name(tls.tls_version, suite)
+        row["tls_cipher"] = envoy.cipher_suite_name(suite)
+        self.ends_tls = tls.tls_version != 0
         row["tls_server_name"] = tls.tls_sni_hostname or None
         row["tls_client_ja3"] = tls.ja3_fingerprint or None
         row["tls_client_subject"] = tls.peer_certificate_properties.subject or None
@@ -208,7 +211,7 @@ class AlsRecord:
         row["side"] = envoy.side_of(
             upstream_cluster=row["envoy_upstream_cluster"],
             has_peer_certificate=caller is not None,
-            has_downstream_tls=row["tls_protocol_version"] is not None,
+            has_downstream_tls=self.ends_tls,
         )
         is_held = self.facts.is_authenticated and callee == facts.spiffe_id
         label = "attested" if is_held else "reported"

@@ -27,11 +27,12 @@ LASTING: Final = ("TcpConnectionStart", "TcpUpstreamConnected", "TcpPeriodic")
 """Moments at which a connection has not ended, whatever a TLS inspector says of it."""
 
 
-def judge_handshakes(out: EventColumns) -> None:
+def judge_handshakes(out: EventColumns, *, ends_tls: pa.Array) -> None:
     """Set ``kind``, ``tls_failure`` and the caller's trust of TCP records.
 
     Args:
-        out: with the bytes, the TLS columns, Envoy's columns and the identities set.
+        out: with the bytes, Envoy's columns and the identities set.
+        ends_tls: bool[n], whether the listener ends TLS.
     """
     columns = out.columns
     reason = columns["envoy_downstream_transport_failure"]
@@ -44,8 +45,7 @@ def judge_handshakes(out: EventColumns) -> None:
         # A listener that ends no TLS, but inspects: plaintext is fine there, unless it is what no
         # filter chain would take.
         untaken = pc.match_substring_regex(plain(columns["envoy_response_flags"]), _NO_FILTER_CHAIN)
-        has_tls = pc.is_valid(columns["tls_protocol_version"])
-        failed = pc.and_(failed, pc.or_(has_tls, pc.fill_null(untaken, fill_value=False)))
+        failed = pc.and_(failed, pc.or_(ends_tls, pc.fill_null(untaken, fill_value=False)))
         lasts = pc.is_in(plain(columns["envoy_access_log_type"]), pa.array(LASTING))
         failed = pc.and_(failed, pc.invert(lasts))
     columns["kind"] = pc.if_else(failed, Kind.HANDSHAKE.value, Kind.CONNECTION.value)

@@ -320,6 +320,7 @@ def test_a_failed_handshake_is_its_own_kind_with_its_reason() -> None:
     assert row["envoy_downstream_transport_failure"] == reason
     assert row["tls_failure"] == "no_peer_certificate"
     assert "tls_cipher" not in row
+    assert "tls_protocol_version" not in row
     assert "src_spiffe_id" not in row
 
 

@@ -109,7 +109,10 @@ def _fill_common(draw: st.DrawFn, common: accesslog_pb2.AccessLogCommon) -> None
     for certificate in ("peer_certificate_properties", "local_certificate_properties"):
         for uri in draw(st.lists(_URI, max_size=3)):
             getattr(common.tls_properties, certificate).subject_alt_name.add(uri=uri)
-    common.tls_properties.tls_version = draw(st.sampled_from([0, 4]))
+    common.tls_properties.tls_version = draw(st.sampled_from([0, 3, 4]))
+    if draw(st.booleans()):
+        suite = draw(st.sampled_from([0, 0x1301, 0xC02B, 0xFFFF]))
+        common.tls_properties.tls_cipher_suite.value = suite
     common.upstream_cluster = draw(_TEXT)
     common.stream_id = draw(_TEXT)
     common.connection_termination_details = draw(_TEXT)
