@@ -124,6 +124,10 @@ def hang_up(port: int, *, context: ssl.SSLContext, is_reset: bool) -> int:
         raw.recv(65_536)
         if is_reset:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        else:
+            # What is closed with something unread in it is reset, too.
+            raw.shutdown(socket.SHUT_WR)
+            drain(raw)
         return port_of(raw)
 
 

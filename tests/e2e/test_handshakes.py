@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from tests.e2e.odd_certificates import Workshop
     from tests.e2e.wired_proxy import Config
+    from tests.rig.recorder import Recorder
 
 Row = dict[str, Any]
 
@@ -66,6 +67,7 @@ class Outcome:
     ports: dict[str, int]
     called_from: dict[tuple[str, str], int]
     rows: list[Row]
+    recorder: Recorder
 
     def row(self, listener: str, cause: str) -> Row:
         """The one row of an act, as the listener's log has it."""
@@ -176,7 +178,7 @@ def outcome(
             f"{len(called_from)} connections are sealed",
             seconds_max=SEAL_S_MAX,
         )
-        yield Outcome(ports, called_from, recorder.search("source:envoy-als"))
+        yield Outcome(ports, called_from, recorder.search("source:envoy-als"), recorder)
 
 
 def test_every_act_has_the_class_kind_and_caller_that_it_means(
@@ -262,3 +264,7 @@ def test_certificate_without_its_key_attests_nobody(outcome: Outcome) -> None:
         ]
         assert {row.get("src_spiffe_id_trust") for row in rows} <= {None, "asserted"}
         assert FRONTEND in {row.get("src_spiffe_id") for row in rows}
+
+
+def test_reference_derives_every_row_alike(outcome: Outcome) -> None:
+    assert outcome.recorder.verify("--deep")

@@ -131,7 +131,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             wired.get_plain(ports[f"{name}-http"], "/")
             with contextlib.suppress(OSError):
                 wired.echo_plain(ports[f"{name}-tcp"], b"settle")
-        call_distrusting(ports["server"], pieces, mesh, certificate, directory)
+        distrusting = distrusting_config(ports["server"], pieces, mesh, certificate)
+        other = stack.enter_context(Envoy("distrusting", distrusting, directory=directory))
+        for version in DISTRUSTING:
+            assert wired.get_plain(other.ports()[f"distrusted-{version}-http"], "/") == 503
         # The server has one for each request of the other Envoy, too.
         count = 3 * len(upstreams) + 3 * len(DISTRUSTING)
         query = f"reporter_log_name:({LISTENER_LOG}, {HTTP_LOG}) AND source:envoy-als"
@@ -143,12 +146,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield World(upstreams, recorder.search(query))
 
 
-def call_distrusting(
-    port: int, pieces: Config, mesh: Workshop, certificate: Path, directory: Path
-) -> None:
-    """Call an Envoy from another that does not know who signed its certificate."""
-    names = [f"distrusted-{version}" for version in DISTRUSTING]
-    config = wired.bootstrap(
+def distrusting_config(port: int, pieces: Config, mesh: Workshop, certificate: Path) -> Config:
+    """An Envoy that calls another, and does not know who signed its certificate."""
+    names = {f"distrusted-{version}": version for version in DISTRUSTING}
+    return wired.bootstrap(
         listeners=[one for name in names for one in outbound(pieces, name)],
         clusters=[
             *pieces["clusters"],
@@ -158,18 +159,10 @@ def call_distrusting(
                     port,
                     tls=upstream_tls(certificate, mesh.bundle, newest=version),
                 )
-                for name, version in zip(names, DISTRUSTING, strict=True)
+                for name, version in names.items()
             ),
         ],
     )
-    with Envoy("distrusting", config, directory=directory) as envoy:
-        for name in names:
-            assert wired.get_plain(envoy.ports()[f"{name}-http"], "/") == 503
-        wait_until(
-            lambda: envoy.records_flushed() >= 2 * len(names),
-            "the distrusting Envoy has reported",
-            seconds_max=SEAL_S_MAX,
-        )
 
 
 def test_request_has_the_class_of_its_upstreams_handshake(world: World) -> None:
