@@ -32,11 +32,15 @@ from meshtrail.sources.columns import (
     spread,
     text,
 )
+from meshtrail.sources.custom_tags import map_tags, map_upstream, read_custom_tags
 from meshtrail.sources.envoy_messages import FlagFacts, TlsFacts, read_flags, read_tls
 from meshtrail.sources.event_columns import EventColumns
+from meshtrail.sources.handshakes import judge_handshakes
+from meshtrail.sources.tls_failures import map_failures
 from meshtrail.sources.trace_context import read_trace
 
 if TYPE_CHECKING:
+    from meshtrail.sources.custom_tags import CustomTags
     from meshtrail.sources.streams import Reporters
 
 _COMMON: Final = "common_properties"
@@ -63,22 +67,18 @@ def map_http(batch: pa.RecordBatch, reporters: Reporters) -> EventColumns:
     _map_common(batch, out, reporters)
     out.columns["bytes_received"] = _wire_bytes(batch, "downstream_wire_bytes_received")
     out.columns["bytes_sent"] = _wire_bytes(batch, "downstream_wire_bytes_sent")
+    out.columns["tls_failure"] = map_failures(out.columns["envoy_upstream_transport_failure"])
     return out
 
 
 def map_tcp(batch: pa.RecordBatch, reporters: Reporters) -> EventColumns:
     """Event columns of decoded TCP records."""
     out = EventColumns(batch.num_rows)
-    _map_common(batch, out, reporters)
+    tls = _map_common(batch, out, reporters)
     connection = "connection_properties"
-    received = integer(batch, connection, "received_bytes", to=_I64)
-    sent = integer(batch, connection, "sent_bytes", to=_I64)
-    out.columns["bytes_received"], out.columns["bytes_sent"] = received, sent
-    # Envoy gives a reason for plaintext behind a TLS inspector and for a pipe that broke after a
-    # good handshake, too. Only where nothing could be said has the handshake itself failed.
-    is_silent = pc.and_(*(pc.equal(pc.fill_null(one, 0), 0) for one in (received, sent)))
-    failed = pc.and_(is_silent, pc.is_valid(out.columns["envoy_downstream_transport_failure"]))
-    out.columns["kind"] = pc.if_else(failed, Kind.HANDSHAKE.value, Kind.CONNECTION.value)
+    out.columns["bytes_received"] = integer(batch, connection, "received_bytes", to=_I64)
+    out.columns["bytes_sent"] = integer(batch, connection, "sent_bytes", to=_I64)
+    judge_handshakes(out, ends_tls=tls["is_ended"])
     return out
 
 
@@ -157,13 +157,20 @@ def _map_correlation(batch: pa.RecordBatch, out: EventColumns) -> None:
     out.columns["request_id_trust"] = labelled(pc.is_valid(request_id), Trust.ASSERTED.value)
 
 
-def _map_common(batch: pa.RecordBatch, out: EventColumns, reporters: Reporters) -> None:
+def _map_common(
+    batch: pa.RecordBatch, out: EventColumns, reporters: Reporters
+) -> dict[str, pa.Array]:
+    """What requests and connections have in common; returns the TLS facts, by name."""
     _map_times(batch, out)
     tls = _map_tls(batch, out)
     _map_envoy(batch, out)
-    _map_identities(tls, out, reporters)
+    tags = read_custom_tags(field(batch, _COMMON, "custom_tags"))
+    if tags is not None:
+        map_tags(out, tags)
+    _map_identities(tls, tags, out, reporters)
     _map_addresses(batch, out)
-    _map_decision(batch, out, reporters)
+    _map_decision(batch, tls["callee"], out, reporters)
+    return tls
 
 
 def _map_times(batch: pa.RecordBatch, out: EventColumns) -> None:
@@ -222,14 +229,15 @@ def _map_envoy(batch: pa.RecordBatch, out: EventColumns) -> None:
     )
 
 
-def _map_identities(tls: dict[str, pa.Array], out: EventColumns, reporters: Reporters) -> None:
+def _map_identities(
+    tls: dict[str, pa.Array], tags: CustomTags | None, out: EventColumns, reporters: Reporters
+) -> None:
     """Both ends from certificates, and how far each can be held to someone."""
     columns = out.columns
     caller, callee = plain(tls["caller"]), plain(tls["callee"])
     out.problems["peer certificate with several URI SANs"] = tls["caller_many"]
     out.problems["local certificate with several URI SANs"] = tls["callee_many"]
-    has_tls = pc.is_valid(columns["tls_protocol_version"])
-    side = _sides(columns["envoy_upstream_cluster"], pc.is_valid(caller), has_tls)
+    side = _sides(columns["envoy_upstream_cluster"], pc.is_valid(caller), tls["is_ended"])
     columns["side"] = side
     # A destination's local certificate is the proxy's own: it says whose record this is.
     conflicts = reporters.conflicts_with(callee, where=pc.equal(side, "destination"))
@@ -249,6 +257,7 @@ def _map_identities(tls: dict[str, pa.Array], out: EventColumns, reporters: Repo
     columns["src_spiffe_id_trust"] = pc.if_else(own, Trust.DERIVED.value, caller_trust)
     columns["dst_spiffe_id"] = callee
     columns["dst_spiffe_id_trust"] = mask_null(how, pc.is_valid(callee))
+    map_upstream(out, tags, callee, reporters)
     for end in ("src", "dst"):
         domain, namespace, account = map_distinct(
             columns[f"{end}_spiffe_id"], envoy.split_spiffe_id, [_S, _S, _S]
@@ -274,7 +283,9 @@ def _map_addresses(batch: pa.RecordBatch, out: EventColumns) -> None:
     columns["envoy_upstream_local_port"] = upstream_local.port
 
 
-def _map_decision(batch: pa.RecordBatch, out: EventColumns, reporters: Reporters) -> None:
+def _map_decision(
+    batch: pa.RecordBatch, own: pa.Array, out: EventColumns, reporters: Reporters
+) -> None:
     nothing = pa.nulls(out.rows_count, _S)
     decided: Decisions = read_decisions(
         field(batch, _COMMON, "metadata", "filter_metadata"),
@@ -284,7 +295,7 @@ def _map_decision(batch: pa.RecordBatch, out: EventColumns, reporters: Reporters
     out.columns.update(decided.columns())
     out.refuse(decided.problem)
     said = pc.not_equal(out.columns["decision"], Decision.UNKNOWN.value)
-    held = reporters.held_to(out.columns["dst_spiffe_id"], absent_is_held=True)
+    held = reporters.held_to(plain(own), absent_is_held=True)
     how = pc.if_else(held, Trust.ATTESTED.value, Trust.REPORTED.value)
     out.columns["decision_trust"] = mask_null(how, said)
 

@@ -22,13 +22,16 @@ from meshtrail.sources.als_schema import (
     tls_descriptor,
 )
 from meshtrail.sources.conflicts import format_other_identity
+from meshtrail.sources.custom_tags import read_upstream_name
 from meshtrail.sources.envoy_messages import plain_reason, read_flags
+from meshtrail.sources.handshakes import LASTING
 from meshtrail.sources.reference_parts import (
     RbacFields,
     parse_message,
     read_ids,
     read_message,
 )
+from meshtrail.sources.tls_failures import read_failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -60,6 +63,8 @@ class AlsRecord:
         self.row = row
         self.problems = problems
         self.facts = facts
+        self.callee: str | None = None
+        self.ends_tls = False
 
     def map(self, payload: bytes, *, is_http: bool) -> None:
         """Fill the row."""
@@ -77,7 +82,9 @@ class AlsRecord:
         self._times(common)
         self._tls(tls)
         self._envoy(common)
-        self._identities(tls)
+        tags = _last(common.custom_tags)
+        self._tags(tags)
+        self._identities(tls, tags)
         self._addresses(common)
         if is_http:
             self._request(record)
@@ -103,10 +110,24 @@ class AlsRecord:
             sent = record.connection_properties.sent_bytes
         row["bytes_received"] = _fitting(received) if present else None
         row["bytes_sent"] = _fitting(sent) if present else None
-        if not is_http:
-            failed = row["envoy_downstream_transport_failure"] is not None
-            is_silent = not (row["bytes_received"] or row["bytes_sent"])
-            row["kind"] = "handshake" if failed and is_silent else "connection"
+        if is_http:
+            row["tls_failure"] = read_failure(row["envoy_upstream_transport_failure"])
+        else:
+            self._handshake()
+
+    def _handshake(self) -> None:
+        row = self.row
+        reason = row["envoy_downstream_transport_failure"]
+        row["tls_failure"] = read_failure(reason or row["envoy_upstream_transport_failure"])
+        is_proven = (row["bytes_received"] or 0) > 0
+        has_ended = row["envoy_access_log_type"] not in LASTING
+        is_untaken = "NR" in (row["envoy_response_flags"] or "").split(",")
+        failed = (
+            reason is not None and not is_proven and has_ended and (self.ends_tls or is_untaken)
+        )
+        row["kind"] = "handshake" if failed else "connection"
+        if not is_proven and row["src_spiffe_id_trust"] in ("attested", "reported"):
+            row["src_spiffe_id_trust"] = "asserted"
 
     def _times(self, common: Any) -> None:
         for name, field in (
@@ -134,9 +155,10 @@ class AlsRecord:
 
     def _tls(self, tls: Any) -> None:
         row = self.row
-        row["tls_protocol_version"] = envoy.enum_name(tls.tls_version, envoy.TLS_VERSIONS)
-        if tls.HasField("tls_cipher_suite"):
-            row["tls_cipher"] = envoy.cipher_suite_name(tls.tls_cipher_suite.value)
+        suite = tls.tls_cipher_suite.value if tls.HasField("tls_cipher_suite") else None
+        row["tls_protocol_version"] = envoy.tls_version_name(tls.tls_version, suite)
+        row["tls_cipher"] = envoy.cipher_suite_name(suite)
+        self.ends_tls = tls.tls_version != 0
         row["tls_server_name"] = tls.tls_sni_hostname or None
         row["tls_client_ja3"] = tls.ja3_fingerprint or None
         row["tls_client_subject"] = tls.peer_certificate_properties.subject or None
@@ -161,14 +183,36 @@ class AlsRecord:
         attempts = common.upstream_request_attempt_count
         row["envoy_attempt_count"] = attempts if 0 < attempts < 2**31 else None
 
-    def _identities(self, tls: Any) -> None:
+    def _tags(self, tags: dict[bytes, bytes]) -> None:
+        number = tags.get(b"connection_id", b"")
+        if re.fullmatch(rb"[1-9][0-9]{0,17}", number):
+            self.row["envoy_connection_id"] = int(number)
+        fingerprint = tags.get(b"peer_certificate_sha256", b"")
+        if re.fullmatch(rb"[0-9a-f]{64}", fingerprint):
+            self.row["tls_client_hash_sha256"] = bytes.fromhex(fingerprint.decode())
+
+    def _upstream(self, names: bytes) -> None:
+        """The callee of a source-side record is its upstream; several names are none."""
+        row = self.row
+        upstream = read_upstream_name(names)
+        if upstream.has_many:
+            self.problems.append("upstream certificate with several URI SANs")
+        label = None
+        if upstream.uri is not None:
+            is_held = self.facts.is_authenticated and self.callee in (None, self.facts.spiffe_id)
+            label = "attested" if is_held else "reported"
+            if row["envoy_upstream_transport_failure"] is not None:
+                label = "asserted"
+        row["dst_spiffe_id"], row["dst_spiffe_id_trust"] = upstream.uri, label
+
+    def _identities(self, tls: Any, tags: dict[bytes, bytes]) -> None:
         row, facts = self.row, self.facts
         caller = self._only_uri(tls.peer_certificate_properties, "peer")
         callee = self._only_uri(tls.local_certificate_properties, "local")
         row["side"] = envoy.side_of(
             upstream_cluster=row["envoy_upstream_cluster"],
             has_peer_certificate=caller is not None,
-            has_downstream_tls=row["tls_protocol_version"] is not None,
+            has_downstream_tls=self.ends_tls,
         )
         is_held = facts.is_authenticated and callee == facts.spiffe_id
         if facts.is_authenticated and row["side"] == "destination" and callee and not is_held:
@@ -181,6 +225,9 @@ class AlsRecord:
         if row["side"] == "source" and caller is None and facts.spiffe_id is not None:
             row["src_spiffe_id"], row["src_spiffe_id_trust"] = facts.spiffe_id, "derived"
         row["dst_spiffe_id"], row["dst_spiffe_id_trust"] = callee, label if callee else None
+        self.callee = callee
+        if row["side"] == "source":
+            self._upstream(tags.get(b"upstream_peer_uri_san", b""))
         for end in ("src", "dst"):
             parts = envoy.split_spiffe_id(row[f"{end}_spiffe_id"])
             row[f"{end}_trust_domain"] = parts.trust_domain
@@ -270,8 +317,7 @@ class AlsRecord:
         row["dry_run_decision"] = shadow
         row["dry_run_policy"] = rbac.last("shadow_effective_policy_id")
         if row["decision"] != "unknown":
-            callee = row["dst_spiffe_id"]
-            is_held = self.facts.is_authenticated and callee in (None, self.facts.spiffe_id)
+            is_held = self.facts.is_authenticated and self.callee in (None, self.facts.spiffe_id)
             row["decision_trust"] = "attested" if is_held else "reported"
 
     def _only_uri(self, certificate: Any, whose: str) -> str | None:
@@ -285,5 +331,5 @@ def _fitting(value: int) -> int | None:
     return value if value <= _INT64_MAX else None
 
 
-def _last(headers: Iterable[Any]) -> dict[str, str]:
-    return {item.key: item.value for item in headers}
+def _last(entries: Iterable[Any]) -> dict[Any, Any]:
+    return {item.key: item.value for item in entries}

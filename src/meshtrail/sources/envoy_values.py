@@ -70,6 +70,8 @@ CIPHER_SUITES: Final = {
 NO_CIPHER: Final = 0xFFFF
 """What Envoy reports when no handshake got as far as a cipher suite."""
 
+_SUITES_OF_1_3: Final = 0x13
+
 RESPONSE_FLAGS: Final = {
     "failed_local_healthcheck": "LH",
     "no_healthy_upstream": "UH",
@@ -208,6 +210,21 @@ def cipher_suite_name(code: int | None) -> str | None:
     if code is None or code == NO_CIPHER:
         return None
     return CIPHER_SUITES.get(code, f"0x{code:04X}")
+
+
+def tls_version_name(code: int | None, suite: int | None) -> str | None:
+    """The version that a handshake agreed on; null where it got no further than the greeting.
+
+    Envoy names 1.2 for a connection that has agreed on nothing yet, and goes on doing so where it
+    was asked too early (a record of the connection's start). The suites of 1.3 are its own.
+
+    Source: RFC 8446 appendix B.4; a real Envoy 1.40.
+    """
+    if suite == NO_CIPHER:
+        return None
+    if suite is not None and suite >> 8 == _SUITES_OF_1_3:
+        return "1.3"
+    return enum_name(code, TLS_VERSIONS)
 
 
 def side_of(

@@ -10,6 +10,7 @@ from meshtrail.errors import ConfigError
 from meshtrail.wiring.access_logs import (
     PERIOD,
     PORTIONS,
+    TAGS,
     format_http_log,
     format_tcp_log,
     make_log_names,
@@ -99,6 +100,10 @@ def _format_head(wiring: EnvoyWiring) -> str:
 # --service-cluster): they become reporter_id and reporter_cluster. Add no filter and no sampling to
 # an access log: what was not sent is in no log, and nobody can tell.
 #
+# An Envoy older than 1.37 refuses the custom_tags, wherever they stand: leave them out there, and
+# events lack the number of the connection, the hash of the caller's certificate, and at the source
+# the identity of the callee.
+#
 {PORTIONS}"""
 
 
@@ -131,7 +136,7 @@ clusters:
 
 
 def _format_listener(names: LogNames) -> str:
-    log = format_tcp_log(names.listener, cluster=CLUSTER)
+    log = format_tcp_log(names.listener, cluster=CLUSTER, tags=TAGS)
     return f"""\
 # 2. In every listener: a record of each connection as it ends. Only here does a TLS handshake that
 # failed show at all, and a connection that no filter chain took.
@@ -156,7 +161,7 @@ tls_listener:
 
 
 def _format_http(names: LogNames) -> str:
-    log = format_http_log(names.http, cluster=CLUSTER)
+    log = format_http_log(names.http, cluster=CLUSTER, tags=TAGS)
     return f"""\
 # 4. In every http_connection_manager: a record of each request as it ends. Leave
 # generate_request_id as it is (true): the id joins what both ends say of a request. Decisions of
@@ -172,13 +177,14 @@ http_connection_manager:
 def _format_tcp(names: LogNames) -> str:
     chosen = """\
   # The listener's log has the end of each connection already: a second record would count twice.
-  filter: {log_type_filter: {types: [TcpPeriodic]}}
+  filter: {log_type_filter: {types: [TcpUpstreamConnected, TcpPeriodic]}}
 """
-    log = format_tcp_log(names.tcp, cluster=CLUSTER, filtered=chosen)
+    log = format_tcp_log(names.tcp, cluster=CLUSTER, filtered=chosen, tags=TAGS)
     return f"""\
-# 5. In every tcp_proxy: a record of each connection every minute while it lasts, which may be days.
+# 5. In every tcp_proxy: a record of each connection as soon as its upstream is reached, and every
+# minute while it lasts, which may be days. connection_id joins them to its end.
 tcp_proxy:
   access_log:
 {indent(log, "  ")}
-  access_log_options: {{access_log_flush_interval: {PERIOD}}}
+  access_log_options: {{access_log_flush_interval: {PERIOD}, flush_access_log_on_connected: true}}
 """

@@ -11,6 +11,7 @@ from meshtrail.sources.envoy_values import (
     read_denial,
     split_policy_id,
     split_spiffe_id,
+    tls_version_name,
 )
 
 
@@ -82,3 +83,23 @@ def test_a_cipher_suite_is_named_or_shown_in_hex() -> None:
     assert envoy.cipher_suite_name(0x1399) == "0x1399"
     assert envoy.cipher_suite_name(0xFFFF) is None
     assert envoy.cipher_suite_name(None) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "suite", "version"),
+    [
+        (3, 0xC02B, "1.2"),
+        (4, 0x1302, "1.3"),
+        (1, 0x002F, "1.0"),
+        # Asked before anything was agreed on, Envoy keeps the answer.
+        (3, 0x1302, "1.3"),
+        (3, 0xFFFF, None),
+        (0, None, None),
+        (3, None, "1.2"),
+        (9, None, "9"),
+    ],
+)
+def test_tls_version_is_the_one_that_was_agreed_on(
+    code: int, suite: int | None, version: str | None
+) -> None:
+    assert tls_version_name(code, suite) == version
