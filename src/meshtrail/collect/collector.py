@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 from meshtrail.collect.address import parse_address
-from meshtrail.collect.als import AlsDoor, AlsFramer, KnownBlobs
+from meshtrail.collect.als import ALS_METHOD, ALS_SERVICE, AlsFramer
 from meshtrail.collect.clock import CollectorClock
 from meshtrail.collect.credentials import CertificateFiles
+from meshtrail.collect.door import Door, KnownBlobs
+from meshtrail.collect.otlp_doors import OtlpDoors
 from meshtrail.collect.own_stream import OwnStream
 from meshtrail.collect.payloads import CollectorFacts, encode_json
 from meshtrail.collect.receiving import Receiving
-from meshtrail.collect.server import AlsServer
+from meshtrail.collect.sender_identity import identify_by_certificate
+from meshtrail.collect.server import GrpcServer
 from meshtrail.collect.stalls import Stalls
 from meshtrail.collect.stream import Stream
 from meshtrail.errors import MeshtrailError
@@ -29,10 +33,30 @@ if TYPE_CHECKING:
     from meshtrail.collect.diag import Diag
     from meshtrail.collect.options import CollectOptions
     from meshtrail.collect.peer import Peer
+    from meshtrail.collect.receiving import Framer
+    from meshtrail.collect.sender_identity import Identify
     from meshtrail.journal import JournalOptions, JournalWriter
     from meshtrail.units import Clock
 
 CLOCK_CHECK_S = 1.0
+
+_STREAMED: Final[dict[str, Callable[[Door, Stream, Peer], Framer]]] = {
+    f"/{ALS_SERVICE}/{ALS_METHOD}": AlsFramer,
+}
+"""What makes frames of the messages of each method that clients stream to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listening:
+    """Where senders can connect.
+
+    Attributes:
+        grpc: address of the gRPC door.
+        otlp_http: address of the HTTP door; None when there is none.
+    """
+
+    grpc: str
+    otlp_http: str | None
 
 
 async def run_collect(
@@ -43,7 +67,8 @@ async def run_collect(
     version: str,
     diag: Diag,
     stop: asyncio.Event,
-    ready: Callable[[str], None],
+    ready: Callable[[Listening], None],
+    identify: Identify = identify_by_certificate,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
     """Receive until ``stop`` is set; when this returns, everything received is durable.
@@ -55,7 +80,8 @@ async def run_collect(
         version: of meshtrail, for stream-opened entries.
         diag: hears what happens.
         stop: take no more, finish, return.
-        ready: called with the address once senders can connect.
+        ready: called with the addresses once senders can connect.
+        identify: says who a sender is.
         sleep: ``asyncio.sleep``, or a test's.
 
     Raises:
@@ -66,7 +92,13 @@ async def run_collect(
     # The generated classes take 0.2 s to import; not while the first sender waits.
     inspect_frame(b"")
     collector = _Collector(
-        options, journal=journal, clock=clock, version=version, diag=diag, sleep=sleep
+        options,
+        journal=journal,
+        clock=clock,
+        version=version,
+        diag=diag,
+        identify=identify,
+        sleep=sleep,
     )
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -89,11 +121,13 @@ class _Collector:
         clock: Clock,
         version: str,
         diag: Diag,
+        identify: Identify,
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
         self._options = options
         self._journal = journal
         self._diag = diag
+        self._identify = identify
         self._sleep = sleep
         self._clock = CollectorClock(clock)
         self._config = effective_config(options, journal.options)
@@ -105,19 +139,30 @@ class _Collector:
         self._stalls = Stalls(clock=self._clock, diag=diag, seal=self._seal_counter)
         self._commit = GroupCommit(journal, stalls=self._stalls, sleep=sleep)
         self._own = OwnStream(commit=self._commit, clock=self._clock, diag=diag)
-        self._door = AlsDoor(listener=options.grpc, collector=self._facts, blobs=KnownBlobs())
+        self._door = Door(listener=options.grpc, collector=self._facts, blobs=KnownBlobs())
+        self._otlp = OtlpDoors(
+            options,
+            door=lambda: self._door,
+            commit=self._commit,
+            clock=self._clock,
+            left_exports=journal.left_exports,
+            identify=identify,
+            diag=diag,
+        )
 
     async def run(
         self,
         tasks: asyncio.TaskGroup,
         credentials: grpc.ServerCredentials | None,
         stop: asyncio.Event,
-        ready: Callable[[str], None],
+        ready: Callable[[Listening], None],
     ) -> None:
-        server = AlsServer(
+        server = GrpcServer(
             parse_address(self._options.grpc),
             credentials=credentials,
-            begin=self._begin,
+            streams={path: partial(self._begin, framer) for path, framer in _STREAMED.items()},
+            answers=self._otlp.answers(),
+            identify=self._identify,
             tasks=tasks,
             streams_max=self._options.streams_max,
             message_bytes_max=self._options.message_bytes_max,
@@ -127,14 +172,17 @@ class _Collector:
         listener = server.address.format()
         self._door = replace(self._door, listener=listener)
         tasks.create_task(self._commit.run())
-        watching = tasks.create_task(self._watch_clock())
+        watching = tasks.create_task(self._watch())
         try:
+            self._otlp.listen()
             await self._open()
             await server.start()
-            ready(listener)
+            await self._otlp.start(tasks)
+            ready(Listening(grpc=listener, otlp_http=self._otlp.http_address))
             self._diag.info(
                 "collect_started",
                 address=listener,
+                otlp_http=self._otlp.http_address,
                 auth="mtls" if credentials else "none",
                 cut_bytes=self._journal.cut_bytes,
             )
@@ -142,6 +190,7 @@ class _Collector:
             await self._finish(server)
         finally:
             watching.cancel()
+            await self._otlp.stop()
             await server.stop()
 
     async def _open(self) -> None:
@@ -151,31 +200,33 @@ class _Collector:
         # Senders come in when the journal has shown that it works.
         await self._commit.flush()
 
-    async def _finish(self, server: AlsServer) -> None:
+    async def _finish(self, server: GrpcServer) -> None:
         self._commit.release()
         await server.drain()
         server.close_streams()
+        await self._otlp.finish()
         self._stalls.finish()
         self._own.close()
         self._commit.close()
         await self._commit.flush()
         self._diag.info("collect_stopped")
 
-    def _begin(self, peer: Peer) -> Receiving:
+    def _begin(self, make_framer: Callable[[Door, Stream, Peer], Framer], peer: Peer) -> Receiving:
         stream = Stream()
         return Receiving(
             stream=stream,
-            framer=AlsFramer(self._door, stream, peer),
+            framer=make_framer(self._door, stream, peer),
             commit=self._commit,
             clock=self._clock,
             diag=self._diag,
             message_bytes_max=self._options.message_bytes_max,
         )
 
-    async def _watch_clock(self) -> None:
+    async def _watch(self) -> None:
         while True:
             await self._sleep(CLOCK_CHECK_S)
             self._own.check_clock()
+            self._otlp.look()
 
     def _seal_counter(self, payload: bytes) -> None:
         self._own.count(payload)

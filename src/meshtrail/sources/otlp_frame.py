@@ -1,6 +1,6 @@
 """The framing of an OTLP export in protobuf: its resources, and how many records each has.
 
-``Resource*``, ``Scope*`` and record fields have the same numbers in all signals, so one shim serves.
+Resources, scopes and records have the same field numbers in all signals, so one shim serves.
 """
 
 from __future__ import annotations
