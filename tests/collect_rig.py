@@ -255,15 +255,13 @@ def _frames(directory: Path) -> list[tuple[Any, bytes]]:
 
 def _entries(row: Any, data: bytes) -> list[Entry]:  # noqa: ANN401 - a numpy record
     payload_format = PayloadFormat(int(row["payload_format"]))
-    match Framing(int(row["framing"])):
-        case Framing.BLOB | Framing.EXPORT:
-            return []
-        case Framing.WHOLE:
-            payloads = [data]
-        case Framing.ALS:
-            payloads = slice_frame(data, payload_format)
-        case Framing.OTLP:
-            payloads = slice_export(data)
+    framing = Framing(int(row["framing"]))
+    if framing in {Framing.BLOB, Framing.EXPORT}:
+        return []
+    if framing is Framing.OTLP:
+        payloads = slice_export(data)
+    else:
+        payloads = [data] if framing is Framing.WHOLE else slice_frame(data, payload_format)
     assert len(payloads) == row["records_count"]
     return [
         Entry(

@@ -15,7 +15,7 @@ from meshtrail.collect.otlp_cut import Cut, cut_body, keep_whole
 from meshtrail.collect.otlp_streams import StreamKind
 from meshtrail.collect.payloads import CloseReason
 from meshtrail.collect.peer import AUTH_NONE
-from meshtrail.errors import DurabilityError, InputError, MeshtrailError, UnavailableError
+from meshtrail.errors import DurabilityError, MeshtrailError, UnavailableError
 from meshtrail.journal import EXPORT_DIGEST_BYTES, export_frame
 from meshtrail.model.entry import EntryFlags
 
@@ -104,6 +104,7 @@ class OtlpExports:
 
         Raises:
             InputError: it is no OTLP at all. It is durable as a whole all the same.
+            MeshtrailError: cutting it failed, by a mistake of our own; likewise.
             UnavailableError: nothing can be journaled for so long, or any more; the sender should
                 come again.
             DurabilityError: the journal cannot be relied on.
@@ -152,7 +153,7 @@ class OtlpExports:
             raise
         except Exception as error:  # noqa: BLE001 - one sender must not end the recording of all others
             self._diag.error("export_failed", signal=export.signal, error=repr(error))
-            failure = InputError(f"the collector failed on this export: {error!r}")
+            failure = MeshtrailError("the collector failed on this export, and kept it whole")
             cut = Cut([keep_whole(export)], failure)
         if not any(part.pieces for part in cut.parts):
             return cut

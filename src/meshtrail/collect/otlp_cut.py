@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from meshtrail.errors import InputError
+from meshtrail.errors import InputError, MeshtrailError
 from meshtrail.journal import Framing
 from meshtrail.model.entry import PayloadFormat
 from meshtrail.sources.otlp_frame import Signal, cut_export
@@ -78,7 +78,7 @@ class Cut(NamedTuple):
     """
 
     parts: list[CutPart]
-    refusal: InputError | None = None
+    refusal: MeshtrailError | None = None
 
 
 def cut_body(export: Export) -> Cut:

@@ -60,9 +60,8 @@ def cut_export(body: bytes) -> list[ResourcePart]:
         inner = _parse(_inner_class(), element)
         count = sum(len(scope.logs) for scope in inner.instrumentation_library_logs)
         total += count
-        has_resource = inner.HasField("resource")
         message = b"\n" + _varint(len(element)) + element
-        resource = inner.resource if has_resource else None
+        resource = inner.resource or None
         inner.DiscardUnknownFields()
         is_plain = inner.ByteSize() == len(element)
         parts.append(ResourcePart(message, resource, count, is_plain))

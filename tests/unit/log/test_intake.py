@@ -206,7 +206,7 @@ def changed(frame: Frame, **changes: object) -> Frame:
         {"payload_format": PayloadFormat.MESHTRAIL_JSON},
         {"framing": 3},
         {"framing": Framing.WHOLE},
-        {"flags": 8},
+        {"flags": 16},
         {"flags": EntryFlags.PREFIX},
     ],
     ids=str,
