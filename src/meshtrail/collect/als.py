@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 ALS_SERVICE = "envoy.service.accesslog.v3.AccessLogService"
 ALS_METHOD = "StreamAccessLogs"
+ALS_SOURCE = "envoy-als"
 
 
 class AlsFramer:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from meshtrail.collect.address import parse_address
-from meshtrail.collect.als import ALS_METHOD, ALS_SERVICE, AlsFramer
+from meshtrail.collect.als import ALS_METHOD, ALS_SERVICE, ALS_SOURCE, AlsFramer
 from meshtrail.collect.clock import CollectorClock
 from meshtrail.collect.credentials import CertificateFiles
 from meshtrail.collect.door import Door, KnownBlobs
@@ -18,7 +18,7 @@ from meshtrail.collect.own_stream import OwnStream
 from meshtrail.collect.payloads import CollectorFacts, encode_json
 from meshtrail.collect.receiving import Receiving
 from meshtrail.collect.sender_identity import identify_by_certificate
-from meshtrail.collect.server import GrpcServer
+from meshtrail.collect.server import GrpcServer, StreamService
 from meshtrail.collect.stalls import Stalls
 from meshtrail.collect.stream import Stream
 from meshtrail.errors import MeshtrailError
@@ -34,16 +34,15 @@ if TYPE_CHECKING:
     from meshtrail.collect.options import CollectOptions
     from meshtrail.collect.peer import Peer
     from meshtrail.collect.receiving import Framer
-    from meshtrail.collect.sender_identity import Identify
     from meshtrail.journal import JournalOptions, JournalWriter
     from meshtrail.units import Clock
 
 CLOCK_CHECK_S = 1.0
 
-_STREAMED: Final[dict[str, Callable[[Door, Stream, Peer], Framer]]] = {
-    f"/{ALS_SERVICE}/{ALS_METHOD}": AlsFramer,
+_STREAMED: Final[dict[str, tuple[str, Callable[[Door, Stream, Peer], Framer]]]] = {
+    f"/{ALS_SERVICE}/{ALS_METHOD}": (ALS_SOURCE, AlsFramer),
 }
-"""What makes frames of the messages of each method that clients stream to."""
+"""The methods that clients stream to: what they send there, and what makes frames of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +67,6 @@ async def run_collect(
     diag: Diag,
     stop: asyncio.Event,
     ready: Callable[[Listening], None],
-    identify: Identify = identify_by_certificate,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
     """Receive until ``stop`` is set; when this returns, everything received is durable.
@@ -81,7 +79,6 @@ async def run_collect(
         diag: hears what happens.
         stop: take no more, finish, return.
         ready: called with the addresses once senders can connect.
-        identify: says who a sender is.
         sleep: ``asyncio.sleep``, or a test's.
 
     Raises:
@@ -97,7 +94,6 @@ async def run_collect(
         clock=clock,
         version=version,
         diag=diag,
-        identify=identify,
         sleep=sleep,
     )
     try:
@@ -121,13 +117,11 @@ class _Collector:
         clock: Clock,
         version: str,
         diag: Diag,
-        identify: Identify,
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
         self._options = options
         self._journal = journal
         self._diag = diag
-        self._identify = identify
         self._sleep = sleep
         self._clock = CollectorClock(clock)
         self._config = effective_config(options, journal.options)
@@ -146,7 +140,7 @@ class _Collector:
             commit=self._commit,
             clock=self._clock,
             left_exports=journal.left_exports,
-            identify=identify,
+            identify=identify_by_certificate,
             diag=diag,
         )
 
@@ -160,9 +154,12 @@ class _Collector:
         server = GrpcServer(
             parse_address(self._options.grpc),
             credentials=credentials,
-            streams={path: partial(self._begin, framer) for path, framer in _STREAMED.items()},
+            streams={
+                path: StreamService(source=source, begin=partial(self._begin, make_framer))
+                for path, (source, make_framer) in _STREAMED.items()
+            },
             answers=self._otlp.answers(),
-            identify=self._identify,
+            identify=identify_by_certificate,
             tasks=tasks,
             streams_max=self._options.streams_max,
             message_bytes_max=self._options.message_bytes_max,

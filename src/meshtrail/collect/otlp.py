@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 HOLD_SECONDS_MAX: Final = 5.0
 """How long a sender is held when nothing can be journaled, before it is told to come again."""
 
+OTLP_SOURCE: Final = "otlp"
 REFUSED_EVENT: Final = "otlp_exports_refused"
 DUPLICATE_EVENT: Final = "otlp_exports_repeated"
 
@@ -152,7 +153,7 @@ class OtlpExports:
         except MeshtrailError:
             raise
         except Exception as error:  # noqa: BLE001 - one sender must not end the recording of all others
-            self._diag.error("export_failed", signal=export.signal, error=repr(error))
+            self._diag.error("export_failed", signal=export.signal.name, error=repr(error))
             failure = MeshtrailError("the collector failed on this export, and kept it whole")
             cut = Cut([keep_whole(export)], failure)
         if not any(part.pieces for part in cut.parts):
@@ -163,7 +164,9 @@ class OtlpExports:
         flags = EntryFlags.DUPLICATE if is_known else EntryFlags(0)
         frames = self._frames(cut, export, caller, flags=flags, received_ns=received_ns)
         if is_known:
-            self._tally.add(DUPLICATE_EVENT, f"{export.signal} from {caller.peer.address}")
+            self._tally.add(
+                DUPLICATE_EVENT, f"{export.signal.name.lower()} of {caller.peer.address}"
+            )
         else:
             frames.append(export_frame(digest, received_ns=received_ns))
             self._known.add(digest)
@@ -227,7 +230,7 @@ def _verdict(cut: Cut) -> Taken:
 def _digest(export: Export, peer: Peer) -> bytes:
     """What the same body has in common when the same sender sends it again."""
     encoding = "json" if export.is_json else "protobuf"
-    digest = hashlib.sha256(f"{sender_of(peer)!r} {export.signal} {encoding}\n".encode())
+    digest = hashlib.sha256(f"{sender_of(peer)!r} {export.signal.name} {encoding}\n".encode())
     digest.update(export.body)
     return digest.digest()[:EXPORT_DIGEST_BYTES]
 

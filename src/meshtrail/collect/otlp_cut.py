@@ -14,9 +14,6 @@ from meshtrail.model.entry import PayloadFormat
 from meshtrail.sources.otlp_frame import Signal, cut_export
 from meshtrail.sources.otlp_json import cut_json_export
 
-RESOURCES_MAX: Final = 1_024
-"""Resources that one export may speak of: each begins a stream, of three entries and a blob."""
-
 SERVICES: Final = {
     Signal.LOGS: "opentelemetry.proto.collector.logs.v1.LogsService",
     Signal.TRACES: "opentelemetry.proto.collector.trace.v1.TraceService",
@@ -84,24 +81,14 @@ class Cut(NamedTuple):
 def cut_body(export: Export) -> Cut:
     """Cut an export; whatever is wrong with it stands in what is returned."""
     try:
-        parts = _cut(export)
-        _check_count(parts)
+        return Cut(_cut(export))
     except InputError as error:
         return Cut([keep_whole(export)], error)
-    return Cut(parts)
 
 
 def keep_whole(export: Export) -> CutPart:
     """The body as it came, of no resource that could be told."""
     return CutPart(None, [_whole(export.body)])
-
-
-def _check_count(parts: list[CutPart]) -> None:
-    if len(parts) > RESOURCES_MAX:
-        raise InputError(
-            f"an export of {len(parts)} resources, at most {RESOURCES_MAX} are cut",
-            records_count=sum(piece.records_count for part in parts for piece in part.pieces),
-        )
 
 
 def _cut(export: Export) -> list[CutPart]:

@@ -10,7 +10,7 @@ import grpc
 import grpc.aio
 
 from meshtrail.collect.grpc_peer import identify_caller
-from meshtrail.collect.otlp import sender_of
+from meshtrail.collect.otlp import OTLP_SOURCE, sender_of
 from meshtrail.collect.otlp_answers import Refusal, encode_response, refusal_of
 from meshtrail.collect.otlp_cut import SERVICES, Export
 from meshtrail.collect.otlp_streams import Caller
@@ -73,7 +73,7 @@ class OtlpGrpc:
 
     async def _answer(self, signal: Signal, context: Context) -> bytes:
         try:
-            peer = identify_caller(self._identify, context)
+            peer = identify_caller(self._identify, context, source=OTLP_SOURCE)
             caller = Caller(
                 door=self._door(),
                 transport="grpc",

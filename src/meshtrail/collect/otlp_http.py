@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from meshtrail.collect.address import Address
 from meshtrail.collect.gunzip import gunzip
-from meshtrail.collect.otlp import sender_of
+from meshtrail.collect.otlp import OTLP_SOURCE, sender_of
 from meshtrail.collect.otlp_answers import (
     INTERNAL,
     RETRY_SECONDS,
@@ -99,7 +99,9 @@ class OtlpHttp:
     async def _answer(self, request: _Request) -> bytes:
         signal = request.check()
         connection = request.connection
-        peer = self._identify(request.address, connection.certificate_der, request.headers)
+        peer = self._identify(
+            request.address, connection.certificate_der, request.headers, OTLP_SOURCE
+        )
         connection.when_lost(lambda error: self._exports.lose(connection, error))
         with self._in_flight.request(sender_of(peer)) as held:
             body = await self._read(request, held)
@@ -140,10 +142,8 @@ class _Request:
         self._scope = scope
         self._receive = receive
         self.path: str = scope["path"]
-        self.headers = [
-            (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]
-        ]
-        self._kind = self._header("content-type").partition(";")[0].strip().lower()
+        self.headers: list[tuple[bytes, bytes]] = scope["headers"]
+        self._kind = self._header(b"content-type").partition(";")[0].strip().lower()
         self.is_json = self._kind == _JSON
         self.is_gzip = False
 
@@ -177,7 +177,7 @@ class _Request:
             )
         if self._scope["method"] != "POST":
             raise RequestError("exports are sent with POST", http_status=405)
-        if self._header("origin"):
+        if self._header(b"origin"):
             # A page in a browser can reach loopback; it cannot keep the browser from saying so.
             raise RequestError("a page in a browser may send nothing here", http_status=403)
         if self._kind not in {_PROTOBUF, _JSON}:
@@ -185,7 +185,7 @@ class _Request:
                 f"a body of {_PROTOBUF} or {_JSON} is wanted, got {self._kind[:80] or 'none'!r}",
                 http_status=415,
             )
-        encoding = self._header("content-encoding").strip().lower()
+        encoding = self._header(b"content-encoding").strip().lower()
         self.is_gzip = encoding == "gzip"
         if not self.is_gzip and encoding not in _IDENTITY:
             raise RequestError(
@@ -221,8 +221,8 @@ class _Request:
             )
         return bytes(body)
 
-    def _header(self, name: str) -> str:
-        return ",".join(value for key, value in self.headers if key == name)
+    def _header(self, name: bytes) -> str:
+        return b",".join(value for key, value in self.headers if key == name).decode("latin-1")
 
 
 def _headers(request: _Request, refusal: Refusal | None, length: int) -> list[tuple[bytes, bytes]]:

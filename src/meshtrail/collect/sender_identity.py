@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Protocol, TypeAlias
 
 from meshtrail.collect.peer import Peer, identify_peer
 
-Headers: TypeAlias = Sequence[tuple[str, str]]
-"""Names in lower case, and values, in their order. They hold secrets: no diagnostic takes one."""
+Headers: TypeAlias = Iterable[tuple[str | bytes, str | bytes]]
+"""Names and values, in their order. They hold secrets: no diagnostic takes one."""
+
+_PEM_PREFIX = b"-----BEGIN"
 
 
 class Identify(Protocol):
     """Says who is at the other end."""
 
-    def __call__(self, address: str, certificate_der: bytes | None, headers: Headers, /) -> Peer:
+    def __call__(
+        self, address: str, certificate: bytes | None, headers: Headers, source: str, /
+    ) -> Peer:
         """The peer.
 
         Args:
-            address: as the socket saw it.
-            certificate_der: that TLS verified; None without one.
-            headers: of the request.
+            address: of the peer, as the socket saw it.
+            certificate: of the peer, DER or PEM, verified by TLS; None without one.
+            headers: of the call or request.
+            source: kind of telemetry that it wants to send: ``envoy-als`` or ``otlp``.
 
         Raises:
             UnauthenticatedError: it does not show what it has to.
@@ -29,9 +34,12 @@ class Identify(Protocol):
         ...
 
 
-def identify_by_certificate(address: str, certificate_der: bytes | None, _headers: Headers) -> Peer:
+def identify_by_certificate(
+    address: str, certificate: bytes | None, _headers: Headers, _source: str
+) -> Peer:
     """The peer, as its certificate says."""
-    if certificate_der is None:
+    if certificate is None:
         return Peer(address=address)
-    pem = ssl.DER_cert_to_PEM_cert(certificate_der).encode()
-    return identify_peer(address, {"x509_pem_cert": [pem]})
+    if not certificate.startswith(_PEM_PREFIX):
+        certificate = ssl.DER_cert_to_PEM_cert(certificate).encode()
+    return identify_peer(address, {"x509_pem_cert": [certificate]})

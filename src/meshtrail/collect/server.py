@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from meshtrail.collect.sender_identity import Identify
 
     Context = grpc.aio.ServicerContext[bytes, bytes]
-    Begin = Callable[[Peer], Receiving]
     Answer = Callable[[Context], Awaitable[bytes]]
 
 _RESET_DETAIL = "reset by the sender or the network, or for a message over the hard limit of gRPC"
@@ -67,6 +67,19 @@ def server_options(*, message_bytes_max: int, streams_max: int) -> list[tuple[st
     ]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamService:
+    """A method that clients stream to.
+
+    Attributes:
+        source: what is sent to it, for whoever says who may.
+        begin: makes what receives from a peer.
+    """
+
+    source: str
+    begin: Callable[[Peer], Receiving]
+
+
 class _Messages:
     """A call, as the ``MessageSource`` of ``receiving``."""
 
@@ -87,7 +100,7 @@ class GrpcServer(grpc.GenericRpcHandler):
     Args:
         address: where to listen.
         credentials: None for plaintext.
-        streams: by path, what makes what receives from a peer; for methods that clients stream to.
+        streams: the methods that clients stream to, by path.
         answers: by path, what answers a call; for unary methods. It reads the one message itself,
             so that none is taken in before there is a place for it.
         identify: says who calls.
@@ -105,7 +118,7 @@ class GrpcServer(grpc.GenericRpcHandler):
         address: Address,
         *,
         credentials: grpc.ServerCredentials | None,
-        streams: Mapping[str, Begin],
+        streams: Mapping[str, StreamService],
         answers: Mapping[str, Answer],
         identify: Identify,
         tasks: asyncio.TaskGroup,
@@ -178,15 +191,15 @@ class GrpcServer(grpc.GenericRpcHandler):
     def _messages_count(self) -> int:
         return sum(receiving.messages_count for receiving in self._receiving)
 
-    async def _handle(self, begin: Begin, _: object, context: Context) -> bytes:
+    async def _handle(self, service: StreamService, _: object, context: Context) -> bytes:
         if len(self._receiving) >= self._streams_max:
             await self._refuse(context)
         self._is_refusing = False
         try:
-            peer = identify_caller(self._identify, context)
+            peer = identify_caller(self._identify, context, source=service.source)
         except UnauthenticatedError as error:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, error.message)
-        receiving = begin(peer)
+        receiving = service.begin(peer)
         self._receiving.add(receiving)
         try:
             await self._receive(receiving, context)

@@ -5,7 +5,7 @@ Resources, scopes and records have the same field numbers in all signals, so one
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import Enum
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -23,12 +23,12 @@ RECORDS_COUNT_MAX: Final = 65_536
 _VARINT_MORE: Final = 0x80
 
 
-class Signal(StrEnum):
+class Signal(Enum):
     """What an export is about."""
 
-    LOGS = "logs"
-    TRACES = "traces"
-    METRICS = "metrics"
+    LOGS = 1
+    TRACES = 2
+    METRICS = 3
 
 
 class ResourcePart(NamedTuple):

@@ -123,7 +123,7 @@ def test_an_export_over_http_is_durable_when_it_is_acknowledged(
 
     async def scene(collector: Collector) -> None:
         status, headers, answer = await asyncio.to_thread(
-            post, collector.otlp_http, body, path=f"/v1/{signal.value}", kind=kind
+            post, collector.otlp_http, body, path=f"/v1/{signal.name.lower()}", kind=kind
         )
         assert (status, headers["content-type"]) == (200, kind)
         assert answer == (b"{}" if is_json else b"")
