@@ -10,7 +10,6 @@ from typing import Final
 
 EXPORT_DIGEST_BYTES: Final = 16
 RECENT_EXPORTS_MAX: Final = 65_536
-"""1 MiB of each file's header at most."""
 
 
 class RecentExports:
@@ -18,11 +17,14 @@ class RecentExports:
 
     Args:
         before: digests joined, oldest first.
+        count_max: how many are kept.
     """
 
-    def __init__(self, before: bytes = b"") -> None:
+    def __init__(self, before: bytes = b"", *, count_max: int = RECENT_EXPORTS_MAX) -> None:
+        self._count_max = count_max
         starts = range(0, len(before), EXPORT_DIGEST_BYTES)
-        self._digests = dict.fromkeys(before[at : at + EXPORT_DIGEST_BYTES] for at in starts)
+        kept = [before[at : at + EXPORT_DIGEST_BYTES] for at in starts]
+        self._digests = dict.fromkeys(kept[-count_max:])
 
     def __len__(self) -> int:
         return len(self._digests)
@@ -33,7 +35,7 @@ class RecentExports:
     def add(self, digest: bytes) -> None:
         """Note a digest; one that is known keeps its place."""
         self._digests[digest] = None
-        if len(self._digests) > RECENT_EXPORTS_MAX:
+        if len(self._digests) > self._count_max:
             del self._digests[next(iter(self._digests))]
 
     def join(self) -> bytes:

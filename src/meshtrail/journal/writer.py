@@ -81,7 +81,9 @@ class JournalWriter:
             self.left_exports = recovered.recent_exports
             self.cut_bytes = recovered.cut_bytes
             self._streams = OpenStreams(recovered.open_streams)
-            self._exports = RecentExports(recovered.recent_exports)
+            self._exports = RecentExports(
+                recovered.recent_exports, count_max=self.options.exports_count_max
+            )
             self._earlier_bytes = count_bytes(directory)
             self._begin_file(recovered.previous)
         except BaseException:
