@@ -11,11 +11,12 @@ import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+from meshtrail.collect.otlp_answers import INTERNAL, Refusal, refusal_of
 from meshtrail.collect.otlp_cut import Cut, cut_body, keep_whole
 from meshtrail.collect.otlp_streams import StreamKind
 from meshtrail.collect.payloads import CloseReason
 from meshtrail.collect.peer import AUTH_NONE
-from meshtrail.errors import DurabilityError, MeshtrailError, UnavailableError
+from meshtrail.errors import DurabilityError, MeshtrailError, RequestError, UnavailableError
 from meshtrail.journal import EXPORT_DIGEST_BYTES, export_frame
 from meshtrail.model.entry import EntryFlags
 
@@ -35,8 +36,11 @@ HOLD_SECONDS_MAX: Final = 5.0
 """How long a sender is held when nothing can be journaled, before it is told to come again."""
 
 OTLP_SOURCE: Final = "otlp"
-REFUSED_EVENT: Final = "otlp_exports_refused"
-DUPLICATE_EVENT: Final = "otlp_exports_repeated"
+WHOLE_EVENT: Final = "otlp_exports_kept_whole"
+REPEATED_EVENT: Final = "otlp_exports_repeated"
+REFUSED_EVENT: Final = "otlp_requests_refused"
+TURNED_AWAY_EVENT: Final = "otlp_senders_turned_away"
+"""An alarm: they come again, but what they hold until then is bounded."""
 
 
 class Taken(NamedTuple):
@@ -98,6 +102,7 @@ class OtlpExports:
         self._diag = diag
         self._tally = tally
         self._hold_seconds_max = hold_seconds_max
+        self._is_stopping = False
         self._is_closed = False
 
     async def take(self, export: Export, caller: Caller) -> Taken:
@@ -124,9 +129,21 @@ class OtlpExports:
             ) from error
         return _verdict(cut)
 
+    def refuse(self, error: Exception) -> Refusal:
+        """What a sender is told of an error; counted, and an alarm when it is ours."""
+        if not isinstance(error, MeshtrailError):
+            self._diag.error("otlp_request_failed", error=repr(error))
+            return INTERNAL
+        refusal = refusal_of(error)
+        event = TURNED_AWAY_EVENT if refusal.is_retryable else REFUSED_EVENT
+        self._tally.add(event, refusal.message, is_alarm=refusal.is_retryable)
+        return refusal
+
     def lose(self, connection: Hashable, error: Exception | None) -> None:
         """Close the streams of a connection that has ended."""
         reason = CloseReason.ENDED if error is None else CloseReason.CANCELLED
+        if self._is_stopping:
+            reason = CloseReason.SHUTDOWN
         self._put_closings(
             self._streams.close_connection(connection, reason, now_ns=self._clock.now())
         )
@@ -134,6 +151,10 @@ class OtlpExports:
     def close_idle(self) -> None:
         """Close the streams on which nothing comes any more."""
         self._put_closings(self._streams.close_idle(now_ns=self._clock.now()))
+
+    def stop(self) -> None:
+        """Take connections that end from now on for ones that we ended."""
+        self._is_stopping = True
 
     def close(self) -> None:
         """Close every stream; nothing is taken any more."""
@@ -145,7 +166,7 @@ class OtlpExports:
             raise UnavailableError("the collector is stopping")
         if caller.is_gone():
             # A stream would be opened that nobody closes; and it was not acknowledged.
-            raise UnavailableError("the sender has gone")
+            raise RequestError("the sender has gone", http_status=400)
 
     def _put(self, export: Export, caller: Caller) -> Cut:
         try:
@@ -165,13 +186,13 @@ class OtlpExports:
         frames = self._frames(cut, export, caller, flags=flags, received_ns=received_ns)
         if is_known:
             self._tally.add(
-                DUPLICATE_EVENT, f"{export.signal.name.lower()} of {caller.peer.address}"
+                REPEATED_EVENT, f"{export.signal.name.lower()} of {caller.peer.address}"
             )
         else:
             frames.append(export_frame(digest, received_ns=received_ns))
             self._known.add(digest)
         if cut.refusal is not None:
-            self._tally.add(REFUSED_EVENT, cut.refusal.message)
+            self._tally.add(WHOLE_EVENT, cut.refusal.message)
         self._journal.put(frames)
         return cut
 

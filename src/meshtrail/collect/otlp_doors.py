@@ -88,7 +88,6 @@ class OtlpDoors:
             identify=identify,
             door=door,
             message_bytes_max=options.message_bytes_max,
-            tally=self._tally,
         )
         self._http = OtlpHttp(
             exports=self._exports,
@@ -96,8 +95,6 @@ class OtlpDoors:
             identify=identify,
             door=lambda: replace(door(), listener=self.http_address or ""),
             message_bytes_max=options.message_bytes_max,
-            diag=diag,
-            tally=self._tally,
         )
         self._server: Server | None = None
         self._serving: asyncio.Task[None] | None = None
@@ -138,7 +135,8 @@ class OtlpDoors:
         self._tally.tell()
 
     async def finish(self) -> None:
-        """Take no new requests, wait for those under way, and close every stream."""
+        """Take no new connections, wait for those under way, and close every stream."""
+        self._exports.stop()
         if self._server is not None:
             self._server.should_exit = True
         await self._in_flight.ended(_END_SECONDS_MAX)
@@ -150,5 +148,6 @@ class OtlpDoors:
         if self._server is not None and self._serving is not None:
             self._server.should_exit = True
             await asyncio.wait([self._serving])
+            self._server.cut()
         if self._socket is not None:
             self._socket.close()

@@ -4,32 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final
 
 import grpc
 import grpc.aio
 
 from meshtrail.collect.grpc_peer import identify_caller
 from meshtrail.collect.otlp import OTLP_SOURCE, sender_of
-from meshtrail.collect.otlp_answers import Refusal, encode_response, refusal_of
+from meshtrail.collect.otlp_answers import encode_response
 from meshtrail.collect.otlp_cut import SERVICES, Export
 from meshtrail.collect.otlp_streams import Caller
-from meshtrail.errors import InputError, MeshtrailError, RequestError
+from meshtrail.errors import InputError, RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from meshtrail.collect.door import Door
     from meshtrail.collect.in_flight import Held, InFlight
-    from meshtrail.collect.otlp import OtlpExports
+    from meshtrail.collect.otlp import OtlpExports, Taken
     from meshtrail.collect.sender_identity import Identify
-    from meshtrail.collect.tally import Tally
     from meshtrail.sources.otlp_frame import Signal
 
     Context = grpc.aio.ServicerContext[bytes, bytes]
 
 BODY_SECONDS_MAX: Final = 30.0
-TURNED_AWAY_EVENT: Final = "otlp_requests_refused"
 
 _DETAILS: Final = "grpc-status-details-bin"
 _STATUS: Final = {code.value[0]: code for code in grpc.StatusCode}
@@ -44,7 +42,6 @@ class OtlpGrpc:
         identify: says who calls.
         door: through which they come; asked for with each call.
         message_bytes_max: larger ones are refused.
-        tally: hears what was refused.
     """
 
     def __init__(
@@ -55,14 +52,12 @@ class OtlpGrpc:
         identify: Identify,
         door: Callable[[], Door],
         message_bytes_max: int,
-        tally: Tally,
     ) -> None:
         self._exports = exports
         self._in_flight = in_flight
         self._identify = identify
         self._door = door
         self._message_bytes_max = message_bytes_max
-        self._tally = tally
 
     def answers(self) -> dict[str, Callable[[Context], Awaitable[bytes]]]:
         """What answers each method, by path."""
@@ -73,26 +68,31 @@ class OtlpGrpc:
 
     async def _answer(self, signal: Signal, context: Context) -> bytes:
         try:
-            peer = identify_caller(self._identify, context, source=OTLP_SOURCE)
-            caller = Caller(
-                door=self._door(),
-                transport="grpc",
-                connection=context.peer(),
-                peer=peer,
-                # gRPC cancels the handler of a call whose sender has gone.
-                is_gone=lambda: False,
+            taken = await self._take(signal, context)
+        except Exception as error:  # noqa: BLE001 - one call must not end the process
+            refusal = self._exports.refuse(error)
+        else:
+            return encode_response(
+                signal, rejected_count=taken.rejected_count, reason=taken.reason, is_json=False
             )
-            with self._in_flight.request(sender_of(peer)) as held:
-                body = await self._read(context, held)
-                export = Export(body=body, signal=signal, is_json=False)
-                taken = await self._exports.take(export, caller)
-        except MeshtrailError as error:
-            refusal = refusal_of(error)
-            self._tally.add(TURNED_AWAY_EVENT, refusal.message)
-            await _abort(context, refusal)
-        return encode_response(
-            signal, rejected_count=taken.rejected_count, reason=taken.reason, is_json=False
+        details = refusal.encode(is_json=False)
+        await context.abort(_STATUS[refusal.code], refusal.message, ((_DETAILS, details),))
+        raise AssertionError("abort raises")
+
+    async def _take(self, signal: Signal, context: Context) -> Taken:
+        peer = identify_caller(self._identify, context, source=OTLP_SOURCE)
+        caller = Caller(
+            door=self._door(),
+            transport="grpc",
+            connection=context.peer(),
+            peer=peer,
+            # gRPC cancels the handler of a call whose sender has gone.
+            is_gone=lambda: False,
         )
+        with self._in_flight.request(sender_of(peer)) as held:
+            body = await self._read(context, held)
+            export = Export(body=body, signal=signal, is_json=False)
+            return await self._exports.take(export, caller)
 
     async def _read(self, context: Context, held: Held) -> bytes:
         try:
@@ -114,9 +114,3 @@ class OtlpGrpc:
             )
         held.grow(len(message))
         return message
-
-
-async def _abort(context: Context, refusal: Refusal) -> NoReturn:
-    details = refusal.encode(is_json=False)
-    await context.abort(_STATUS[refusal.code], refusal.message, ((_DETAILS, details),))
-    raise AssertionError("abort raises")

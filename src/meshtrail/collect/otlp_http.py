@@ -8,33 +8,24 @@ from typing import TYPE_CHECKING, Final
 from meshtrail.collect.address import Address
 from meshtrail.collect.gunzip import gunzip
 from meshtrail.collect.otlp import OTLP_SOURCE, sender_of
-from meshtrail.collect.otlp_answers import (
-    INTERNAL,
-    RETRY_SECONDS,
-    Refusal,
-    encode_response,
-    refusal_of,
-)
+from meshtrail.collect.otlp_answers import RETRY_SECONDS, Refusal, encode_response
 from meshtrail.collect.otlp_cut import Export
 from meshtrail.collect.otlp_streams import Caller
-from meshtrail.errors import MeshtrailError, RequestError, UnavailableError
+from meshtrail.errors import RequestError
 from meshtrail.http.connection import CONNECTION
 from meshtrail.sources.otlp_frame import Signal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from meshtrail.collect.diag import Diag
     from meshtrail.collect.door import Door
     from meshtrail.collect.in_flight import Held, InFlight
     from meshtrail.collect.otlp import OtlpExports
     from meshtrail.collect.sender_identity import Identify
-    from meshtrail.collect.tally import Tally
     from meshtrail.http.asgi import Receive, Scope, Send
     from meshtrail.http.connection import BoundedConnection
 
 BODY_SECONDS_MAX: Final = 30.0
-TURNED_AWAY_EVENT: Final = "otlp_requests_refused"
 
 _PATHS: Final = {
     "/v1/logs": Signal.LOGS,
@@ -55,8 +46,6 @@ class OtlpHttp:
         identify: says who asks.
         door: through which they come; asked for with each request.
         message_bytes_max: larger bodies are refused, unpacked or not.
-        diag: hears of mistakes of our own.
-        tally: hears what was refused.
     """
 
     def __init__(
@@ -67,16 +56,12 @@ class OtlpHttp:
         identify: Identify,
         door: Callable[[], Door],
         message_bytes_max: int,
-        diag: Diag,
-        tally: Tally,
     ) -> None:
         self._exports = exports
         self._in_flight = in_flight
         self._identify = identify
         self._door = door
         self._message_bytes_max = message_bytes_max
-        self._diag = diag
-        self._tally = tally
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -84,13 +69,8 @@ class OtlpHttp:
         status, refusal = 200, None
         try:
             body = await self._answer(request)
-        except MeshtrailError as error:
-            refusal = refusal_of(error)
-            self._tally.add(TURNED_AWAY_EVENT, refusal.message)
-            status, body = refusal.http_status, refusal.encode(is_json=request.wants_json)
         except Exception as error:  # noqa: BLE001 - one request must not end the process
-            self._diag.error("otlp_request_failed", path=request.path[:80], error=repr(error))
-            refusal = INTERNAL
+            refusal = self._exports.refuse(error)
             status, body = refusal.http_status, refusal.encode(is_json=request.wants_json)
         headers = _headers(request, refusal, len(body))
         await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -155,7 +135,8 @@ class _Request:
     @property
     def address(self) -> str:
         """Of the sender."""
-        return Address(*self._scope["client"]).format()
+        client = self._scope["client"]
+        return "unknown" if client is None else Address(*client).format()
 
     @property
     def connection(self) -> BoundedConnection:
@@ -197,29 +178,29 @@ class _Request:
         """The body, as it was sent.
 
         Raises:
-            RequestError: it is longer; all of it was read, so that the sender hears the answer.
+            RequestError: it is longer; what is left of it is not waited for.
             BusyError: there is no room for it.
-            UnavailableError: nobody sends it any more.
         """
+        declared = self._header(b"content-length")
+        self._check_length(int(declared) if declared else 0, bytes_max)
         body = bytearray()
-        length = 0
-        while True:
+        is_whole = False
+        while not is_whole:
             message = await self._receive()
             if message["type"] == "http.disconnect":
-                raise UnavailableError("the sender has gone")
-            part = message["body"]
-            length += len(part)
-            if length <= bytes_max:
-                held.grow(len(part))
-                body += part
-            if not message["more_body"]:
-                break
+                raise RequestError("the sender has gone", http_status=400)
+            self._check_length(len(body) + len(message["body"]), bytes_max)
+            held.grow(len(message["body"]))
+            body += message["body"]
+            is_whole = not message["more_body"]
+        return bytes(body)
+
+    def _check_length(self, length: int, bytes_max: int) -> None:
         if length > bytes_max:
             raise RequestError(
                 f"a body of {length} bytes was refused, at most {bytes_max} are taken",
                 http_status=413,
             )
-        return bytes(body)
 
     def _header(self, name: bytes) -> str:
         return b",".join(value for key, value in self.headers if key == name).decode("latin-1")

@@ -20,15 +20,18 @@ class Tally:
         self._diag = diag
         self._counts: Counter[str] = Counter()
         self._last: dict[str, str] = {}
+        self._alarms: set[str] = set()
 
-    def add(self, event: str, reason: str) -> None:
+    def add(self, event: str, reason: str, *, is_alarm: bool = False) -> None:
         """Count one; the last reason is told with the count."""
         self._counts[event] += 1
         self._last[event] = reason
+        if is_alarm:
+            self._alarms.add(event)
 
     def tell(self) -> None:
         """Say what was counted since the last time."""
-        for event, count in self._counts.items():
-            self._diag.warning(event, count=count, last=self._last[event])
-        self._counts.clear()
-        self._last.clear()
+        counts, self._counts = self._counts, Counter()
+        for event, count in counts.items():
+            tell = self._diag.error if event in self._alarms else self._diag.warning
+            tell(event, count=count, last=self._last[event])

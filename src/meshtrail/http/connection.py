@@ -102,8 +102,15 @@ class BoundedConnection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Expect the next request."""
         super().on_message_complete()
+        self._stop_timer()
         self._is_in_head = True
         self._head_bytes = 0
+
+    def on_response_complete(self) -> None:
+        """Go on; whoever keeps sending the body of what was answered already is cut off."""
+        super().on_response_complete()
+        if not self._is_in_head and self.cycle.response_complete:
+            self._start_timer()
 
     def timeout_keep_alive_handler(self) -> None:
         """Close an idle connection, also when its client did not take what was sent."""

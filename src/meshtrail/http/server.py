@@ -100,6 +100,13 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         self._on_ready()
 
+    def cut(self) -> None:
+        """Cut what is left, when the server was not let go on to its end."""
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+
 
 def open_socket(address: Place, *, option: str) -> socket.socket:
     """A socket that listens there.
