@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import http.client
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import grpc
 import grpc.aio
@@ -12,20 +11,11 @@ import pytest
 
 from meshtrail.model.entry import EntryFlags, EntryType, PayloadFormat
 from meshtrail.sources.otlp_frame import Signal
-from tests.collect_rig import (
-    Entry,
-    by_stream,
-    check_streams,
-    collect_options,
-    connected,
-    read_entries,
-    records,
-    running_collector,
-)
+from tests.collect_rig import by_stream, connected, read_entries, records
 from tests.otlp_messages import PATHS, export_of, json_export, record, resource
+from tests.otlp_rig import call, play, post
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from tests.collect_rig import Collector
@@ -42,54 +32,6 @@ RECORDS = [Signal.LOGS, Signal.TRACES]
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
     return tmp_path / "journal" / "collect"
-
-
-def play(
-    directory: Path, scene: Callable[[Collector], Awaitable[None]], **options: object
-) -> list[Entry]:
-    """Run a collector through a scene; returns what its journal holds in the end."""
-
-    async def run() -> None:
-        async with (
-            asyncio.timeout(60),
-            running_collector(directory, options=collect_options(**options)) as collector,
-        ):
-            await scene(collector)
-            await collector.finish()
-
-    asyncio.run(run())
-    entries = read_entries(directory)
-    check_streams(entries)
-    return entries
-
-
-async def call(
-    channel: grpc.aio.Channel, body: bytes, signal: Signal = Signal.LOGS, **more: Any
-) -> bytes:
-    export: Any = channel.unary_unary(PATHS[signal])
-    answer: bytes = await export(body, **more)
-    return answer
-
-
-def post(
-    address: str | None,
-    body: bytes,
-    *,
-    path: str = "/v1/logs",
-    kind: str = "application/x-protobuf",
-    method: str = "POST",
-    **headers: str,
-) -> tuple[int, dict[str, str], bytes]:
-    assert address is not None
-    connection = http.client.HTTPConnection(address, timeout=30)
-    try:
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        connection.request(method, path, body, {"content-type": kind, **named})
-        answer = connection.getresponse()
-        found = {name.lower(): value for name, value in answer.getheaders()}
-        return answer.status, found, answer.read()
-    finally:
-        connection.close()
 
 
 @pytest.mark.parametrize("signal", RECORDS)
