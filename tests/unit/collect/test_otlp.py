@@ -28,7 +28,7 @@ from meshtrail.sources.otlp_frame import Signal
 from meshtrail.units import UnixNanos
 from tests.collect_rig import FakeDiag, decode_json
 from tests.fake_clock import FakeClock
-from tests.otlp_messages import export, export_of, record, resource, resource_part
+from tests.otlp_messages import export, export_of, field, record, resource, resource_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -228,7 +228,7 @@ def test_an_export_without_records_waits_for_nothing_and_becomes_nothing() -> No
         at = Scene()
         at.journal.is_durable.clear()
         assert await at.take(b"") == Taken()
-        assert await at.take(export(resource_part([], of=resource()))) == Taken()
+        assert await at.take(export(field(1, resource()))) == Taken()
         assert at.journal.puts == []
 
     asyncio.run(scene())

@@ -88,7 +88,7 @@ def test_an_export_over_the_bounds_is_kept_whole_and_its_records_counted() -> No
 
 
 @pytest.mark.parametrize("signal", Signal)
-@pytest.mark.parametrize("body", [b"", export(resource_part([], of=resource()))])
+@pytest.mark.parametrize("body", [b"", export(field(1, resource()))], ids=["empty", "resource"])
 def test_an_export_without_records_becomes_nothing(signal: Signal, body: bytes) -> None:
     cut = cut_body(of(body, signal))
     assert cut.refusal is None

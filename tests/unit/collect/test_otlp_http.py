@@ -228,6 +228,7 @@ def test_a_full_disk_holds_a_sender_and_then_tells_it_to_come_again(
 
     async def scene(collector: Collector) -> None:
         assert (await ask(collector, export_of("a")))[0] == 200
+        await collector.closed(1)
         disk.room_bytes = 0
         # This one is in memory already when the disk says no; the next one is held before it is.
         for text in ("b", "c"):
