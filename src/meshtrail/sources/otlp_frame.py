@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor
 
 RECORDS_COUNT_MAX: Final = 65_536
+SMALL_RECORDS_MAX: Final = 1_024
+RECORD_BYTES_MIN: Final = 32
 
 _VARINT_MORE: Final = 0x80
 
@@ -65,7 +67,8 @@ def cut_export(body: bytes) -> list[ResourcePart]:
         inner.DiscardUnknownFields()
         is_plain = inner.ByteSize() == len(element)
         parts.append(ResourcePart(message, resource, count, is_plain))
-    if total > RECORDS_COUNT_MAX:
+    is_padding = total > SMALL_RECORDS_MAX and len(body) < RECORD_BYTES_MIN * total
+    if is_padding or total > RECORDS_COUNT_MAX:
         raise InputError(
             f"an export of {total} records, at most {RECORDS_COUNT_MAX} are cut",
             records_count=total,
