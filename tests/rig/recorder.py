@@ -57,7 +57,7 @@ class Recorder:
             tls: whose clients to trust and whose SVID to show; None opens the door in the clear.
         """
         options = ["--data", str(self.data), "--grpc", f"{LOOPBACK}:{self.port}"]
-        options += ["--http", f"{LOOPBACK}:0"]
+        options += ["--http", f"{LOOPBACK}:0", "--otlp-http", f"{LOOPBACK}:0"]
         if tls is not None:
             authority, identity = tls
             options += ["--tls-cert", str(identity.chain), "--tls-key", str(identity.key)]

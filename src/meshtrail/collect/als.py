@@ -7,8 +7,6 @@ a message that holds more than its records is kept as a whole besides.
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from meshtrail.collect.payloads import Sender, stream_opened
@@ -19,7 +17,7 @@ from meshtrail.sources.als_frame import FrameShape, inspect_frame
 from meshtrail.sources.als_identifier import decode_identifier
 
 if TYPE_CHECKING:
-    from meshtrail.collect.payloads import CollectorFacts
+    from meshtrail.collect.door import Door
     from meshtrail.collect.peer import Peer
     from meshtrail.collect.stream import Stream
     from meshtrail.units import UnixNanos
@@ -28,47 +26,11 @@ ALS_SERVICE = "envoy.service.accesslog.v3.AccessLogService"
 ALS_METHOD = "StreamAccessLogs"
 ALS_SOURCE = "envoy-als"
 
-_KNOWN_BLOBS_MAX = 4_096
-
-
-class KnownBlobs:
-    """Which blobs this process has put into the journal already; the oldest are forgotten.
-
-    Every stream of an Envoy begins with the same 60 kB: once is enough.
-    """
-
-    def __init__(self) -> None:
-        self._digests: OrderedDict[bytes, None] = OrderedDict()
-
-    def add(self, digest: bytes) -> bool:
-        """Note a blob; True when it was not known."""
-        is_new = digest not in self._digests
-        self._digests[digest] = None
-        self._digests.move_to_end(digest)
-        if len(self._digests) > _KNOWN_BLOBS_MAX:
-            self._digests.popitem(last=False)
-        return is_new
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlsDoor:
-    """What all streams of this service have in common.
-
-    Attributes:
-        listener: the address that was listened on.
-        collector: for stream-opened entries.
-        blobs: the identifiers that were journaled.
-    """
-
-    listener: str
-    collector: CollectorFacts
-    blobs: KnownBlobs
-
 
 class AlsFramer:
     """Makes the frames of one ALS stream, message after message."""
 
-    def __init__(self, door: AlsDoor, stream: Stream, peer: Peer) -> None:
+    def __init__(self, door: Door, stream: Stream, peer: Peer) -> None:
         self._door = door
         self._stream = stream
         self._peer = peer

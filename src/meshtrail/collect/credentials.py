@@ -1,10 +1,11 @@
-"""TLS of the gRPC door: its files, checked, and read again when they change.
+"""TLS of the doors: its files, checked, and read again when they change.
 
 Certificates of a mesh live for hours; a collector that is restarted for each would lose records.
 """
 
 from __future__ import annotations
 
+import ssl
 from typing import TYPE_CHECKING, cast
 
 import grpc
@@ -46,6 +47,35 @@ class CertificateFiles:
         return grpc.dynamic_ssl_server_credentials(
             self._first, fetch, require_client_authentication=self._client_ca is not None
         )
+
+    def server_context(self, *, is_certificate_needed: bool) -> ssl.SSLContext:
+        """The same for HTTP: a context that goes on to new certificates by itself.
+
+        Args:
+            is_certificate_needed: False takes senders without one, too, who have to show a token.
+        """
+
+        def make() -> ssl.SSLContext:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self._chain, self._key)
+            if self._client_ca is not None:
+                context.load_verify_locations(self._client_ca)
+                needed = ssl.CERT_REQUIRED if is_certificate_needed else ssl.CERT_OPTIONAL
+                context.verify_mode = needed
+            return context
+
+        current = make()
+        first = make()
+
+        def exchange(handshake: ssl.SSLObject, _name: str | None, _context: object) -> None:
+            nonlocal current
+            if self.fetch_changed() is not None:
+                current = make()
+            handshake.context = current
+
+        # Asked in each handshake, also where the client names no server.
+        first.sni_callback = exchange
+        return first
 
     def fetch_changed(self) -> grpc.ServerCertificateConfiguration | None:
         """What to go on with, or None when nothing changed. gRPC asks before each handshake.

@@ -10,6 +10,17 @@ from meshtrail.collect.address import parse_address
 from meshtrail.errors import ConfigError
 
 MIB = 1 << 20
+OFF = "off"
+_AT_LEAST_ONE = (
+    "message_bytes_max",
+    "streams_max",
+    "otlp_requests_max",
+    "otlp_streams_max",
+    "otlp_connection_streams_max",
+    "otlp_connections_max",
+)
+_COPIES = 4
+"""A body may be held packed and unpacked, by a sender who gets half of all room."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +29,7 @@ class CollectOptions:
 
     Attributes:
         grpc: ``host:port`` to listen on; port 0 lets the system choose.
+        otlp_http: ``host:port`` where OTLP over HTTP is listened for, or ``off``.
         tls_cert: certificate chain of this server, PEM. Every door speaks TLS with it. Read again
             when the file changes.
         tls_key: its private key, PEM.
@@ -25,11 +37,17 @@ class CollectOptions:
             certificate, on loopback too.
         tokens: file of the tokens that senders may show instead; see ``meshtrail keys token``.
         xfcc_from: addresses and networks of proxies whose ``x-forwarded-client-cert`` is believed.
-        message_bytes_max: a larger message ends its stream.
+        message_bytes_max: a larger message ends its stream; a larger export is refused.
         streams_max: open at once; further ones are refused.
+        otlp_requests_max: exports under way at once; further ones are refused, to be sent again.
+        otlp_bytes_max: what these hold in memory.
+        otlp_streams_max: streams of OTLP open at once; the least recently used gives way.
+        otlp_connection_streams_max: of these, of one connection.
+        otlp_connections_max: connections over HTTP at once; further ones are refused.
     """
 
     grpc: str = "127.0.0.1:4317"
+    otlp_http: str = "127.0.0.1:4318"
     tls_cert: Path | None = None
     tls_key: Path | None = None
     tls_client_ca: Path | None = None
@@ -37,6 +55,11 @@ class CollectOptions:
     xfcc_from: tuple[str, ...] = ()
     message_bytes_max: int = 16 * MIB
     streams_max: int = 10_000
+    otlp_requests_max: int = 256
+    otlp_bytes_max: int = 128 * MIB
+    otlp_streams_max: int = 10_000
+    otlp_connection_streams_max: int = 1_024
+    otlp_connections_max: int = 1_024
 
     def __post_init__(self) -> None:
         """Refuse what would not be safe, or could not work."""
@@ -46,11 +69,25 @@ class CollectOptions:
             raise ConfigError("tls_client_ca needs tls_cert and tls_key: certificates need TLS")
         self.forwarders()
         self.check_listener(self.grpc)
-        if self.message_bytes_max < 1 or self.streams_max < 1:
+        if self.is_otlp_http_on:
+            self.check_listener(self.otlp_http)
+        for name in _AT_LEAST_ONE:
+            if getattr(self, name) < 1:
+                raise ConfigError(
+                    f"collect.{name} must be at least 1, got {getattr(self, name)}",
+                    key=f"collect.{name}",
+                )
+        if self.otlp_bytes_max < _COPIES * self.message_bytes_max:
             raise ConfigError(
-                "message_bytes_max and streams_max must be at least 1, got "
-                f"{self.message_bytes_max} and {self.streams_max}"
+                f"collect.otlp_bytes_max must be at least {_COPIES} times message_bytes_max "
+                f"{self.message_bytes_max}, got {self.otlp_bytes_max}",
+                key="collect.otlp_bytes_max",
             )
+
+    @property
+    def is_otlp_http_on(self) -> bool:
+        """Whether OTLP over HTTP is listened for."""
+        return self.otlp_http != OFF
 
     @property
     def is_tls(self) -> bool:

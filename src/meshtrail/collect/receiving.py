@@ -15,11 +15,11 @@ from meshtrail.errors import MeshtrailError, UnauthenticatedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from meshtrail.collect.als import AlsFramer
     from meshtrail.collect.clock import CollectorClock
     from meshtrail.collect.diag import Diag
     from meshtrail.collect.stream import Stream
     from meshtrail.journal import Frame
+    from meshtrail.units import UnixNanos
 
 
 class MessageSource(Protocol):
@@ -27,6 +27,23 @@ class MessageSource(Protocol):
 
     async def read(self) -> bytes | None:
         """The next message; None at the end, however it came about."""
+        ...
+
+
+class Framer(Protocol):
+    """What messages of a service become; made for one stream of it."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the stream-opened entry was made."""
+        ...
+
+    def frame_message(self, message: bytes, *, received_ns: UnixNanos) -> list[Frame]:
+        """The frames that a message becomes, to be journaled together and in this order."""
+        ...
+
+    def frame_refusal(self, detail: str, *, received_ns: UnixNanos) -> list[Frame]:
+        """The opening of a stream whose first message was refused; nothing of an open one."""
         ...
 
 
@@ -57,7 +74,7 @@ class Receiving:
         self,
         *,
         stream: Stream,
-        framer: AlsFramer,
+        framer: Framer,
         commit: FrameSink,
         clock: CollectorClock,
         diag: Diag,

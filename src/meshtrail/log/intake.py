@@ -40,6 +40,7 @@ _USUAL_RECORD_BYTES: Final = 1_024
 _ENTRY_TYPES: Final = tuple(EntryType)
 _PAYLOAD_FORMATS: Final = tuple(PayloadFormat)
 _FLAGS_OF_FRAMES: Final = int(EntryFlags.FILTERED | EntryFlags.SALTED | EntryFlags.DUPLICATE)
+_NO_ENTRIES: Final = (Framing.BLOB, Framing.EXPORT)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,7 +85,7 @@ def make_entries(slices: Sequence[JournalSlice], *, after_ns: UnixNanos) -> Entr
     _check_rows(frames.rows)
     is_blob = frames.rows["framing"] == Framing.BLOB
     blobs = frames.data.filter(pa.array(is_blob)).to_pylist()
-    frames = _select(frames, np.flatnonzero(~is_blob))
+    frames = _select(frames, np.flatnonzero(~np.isin(frames.rows["framing"], _NO_ENTRIES)))
     payloads = _payloads(frames)
     headers = _headers(frames.rows, after_ns=after_ns)
     too_large = np.flatnonzero(np.asarray(pc.binary_length(payloads)) > PAYLOAD_BYTES_MAX)
@@ -124,7 +125,7 @@ def _check_rows(rows: npt.NDArray[Any]) -> None:
     is_whole = (framing == Framing.WHOLE) & (rows["records_count"] == 1)
     is_als = (framing == Framing.ALS) & np.isin(formats, _ALS_FORMATS)
     is_otlp = (framing == Framing.OTLP) & np.isin(formats, _OTLP_FORMATS)
-    is_good = (framing == Framing.BLOB) | (is_entry & (is_whole | is_als | is_otlp))
+    is_good = np.isin(framing, _NO_ENTRIES) | (is_entry & (is_whole | is_als | is_otlp))
     if not is_good.all():
         row = rows[int(np.flatnonzero(~is_good)[0])]
         raise JournalDamageError(

@@ -133,21 +133,24 @@ def check_records(count: int, *, body_bytes: int, repeated_bytes: int) -> None:
         repeated_bytes: resource and scope of each of the records, together.
 
     Raises:
-        InputError: they may not; its message says why.
+        InputError: they may not; its message says why, and ``records_count`` how many they are:
+            it is OTLP all the same.
     """
     is_padding = count > SMALL_RECORDS_MAX and body_bytes < RECORD_BYTES_MIN * count
     if is_padding or count > RECORDS_COUNT_MAX:
         raise InputError(
             f"an OTLP export of {body_bytes} bytes with {count} records: at most "
             f"{RECORDS_COUNT_MAX} are sliced, and at most {SMALL_RECORDS_MAX} "
-            f"of less than {RECORD_BYTES_MIN} bytes on average"
+            f"of less than {RECORD_BYTES_MIN} bytes on average",
+            records_count=count,
         )
     if not _may_repeat(body_bytes, repeated_bytes):
         raise InputError(
             f"an OTLP export of {body_bytes} bytes with {count} records: resource and scope of "
             f"each would take {repeated_bytes} bytes more; at most {REPEATED_TIMES_MAX} times "
             f"the export is made of it, {SMALL_REPEATED_TIMES_MAX} times up to "
-            f"{SMALL_REPEATED_BYTES_MAX} bytes"
+            f"{SMALL_REPEATED_BYTES_MAX} bytes",
+            records_count=count,
         )
 
 

@@ -176,7 +176,10 @@ def _parse(message_class: Any, data: bytes) -> Any:  # noqa: ANN401 - generated 
 
 def _check_count(count: int, count_max: int, name: str) -> None:
     if count > count_max:
-        raise InputError(f"an OTLP export with too many {name}: {count - count_max} at least")
+        raise InputError(
+            f"an OTLP export with too many {name}: {count - count_max} at least",
+            records_count=count,
+        )
 
 
 def _is_all(message: Any, data: bytes) -> bool:  # noqa: ANN401 - generated classes have no types

@@ -231,7 +231,10 @@ def _read_export(text: bytes, signal: Signal) -> _Export:
 
 def _check_count(count: int, count_max: int, name: str) -> None:
     if count > count_max:
-        raise InputError(f"an OTLP export with too many {name}: {count - count_max} at least")
+        raise InputError(
+            f"an OTLP export with too many {name}: {count - count_max} at least",
+            records_count=count,
+        )
 
 
 class _GroupDecoder:

@@ -9,7 +9,6 @@ import grpc.aio
 import pytest
 from grpc._cython import cygrpc  # type: ignore[attr-defined] # the stubs leave it out
 
-from meshtrail.collect import CollectOptions
 from meshtrail.collect.server import server_options
 from meshtrail.demo.authority import Authority
 from meshtrail.errors import ConfigError
@@ -18,6 +17,7 @@ from tests.collect_rig import (
     METHOD,
     by_stream,
     check_streams,
+    collect_options,
     connected,
     open_stream,
     read_entries,
@@ -27,6 +27,7 @@ from tests.collect_rig import (
 )
 
 if TYPE_CHECKING:
+    from meshtrail.collect import CollectOptions
     from meshtrail.demo.authority import Identity
 
 FIRST = als_message(claims=identifier(), http=[http_record("/first")])
@@ -39,7 +40,7 @@ def directory(tmp_path: Path) -> Path:
 
 
 def options(**bounds: int) -> CollectOptions:
-    return CollectOptions(grpc="127.0.0.1:0", **bounds)  # type: ignore[arg-type] # all bounds are int
+    return collect_options(**bounds)
 
 
 def closings(directory: Path) -> list[dict[str, object]]:
@@ -189,7 +190,7 @@ def test_other_methods_are_not_implemented(directory: Path) -> None:
 def test_port_that_is_taken_is_a_configuration_error(directory: Path) -> None:
     async def play() -> None:
         async with running_collector(directory) as first:
-            taken = CollectOptions(grpc=first.address)
+            taken = collect_options(grpc=first.address)
             async with running_collector(directory.with_name("second"), options=taken):
                 pytest.fail("two collectors listen on one port")
 
@@ -207,8 +208,7 @@ class Mesh:
         self.server = self.authority.issue("ns/mesh/sa/collector", is_named_localhost=True)
 
     def options(self) -> CollectOptions:
-        return CollectOptions(
-            grpc="127.0.0.1:0",
+        return collect_options(
             tls_cert=self.server.chain,
             tls_key=self.server.key,
             tls_client_ca=self.authority.bundle,
