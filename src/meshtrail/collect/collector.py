@@ -8,9 +8,10 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from meshtrail.collect.address import parse_address
-from meshtrail.collect.als import AlsDoor, AlsFramer, KnownBlobs
+from meshtrail.collect.als import AlsFramer
 from meshtrail.collect.clock import CollectorClock
 from meshtrail.collect.credentials import CertificateFiles
+from meshtrail.collect.opening import KnownBlobs, StreamDoor
 from meshtrail.collect.own_stream import OwnStream
 from meshtrail.collect.payloads import CollectorFacts, encode_json
 from meshtrail.collect.receiving import Receiving
@@ -105,7 +106,7 @@ class _Collector:
         self._stalls = Stalls(clock=self._clock, diag=diag, seal=self._seal_counter)
         self._commit = GroupCommit(journal, stalls=self._stalls, sleep=sleep)
         self._own = OwnStream(commit=self._commit, clock=self._clock, diag=diag)
-        self._door = AlsDoor(listener=options.grpc, collector=self._facts, blobs=KnownBlobs())
+        self._door = StreamDoor(listener=options.grpc, collector=self._facts, blobs=KnownBlobs())
 
     async def run(
         self,

@@ -147,7 +147,7 @@ def is_logged(scope: str, door: str | None) -> bool:
     """Whether what a door counts is about records: it has an access log, or leads to us."""
     if scope not in DOOR_LABELS:
         return True
-    if door is None:
+    if not door:
         return False
     if scope == "cluster":
         return COLLECTOR_CLUSTER in door
