@@ -21,7 +21,7 @@ from tests.counter_pushes import envoy_message, family, metric, otlp_message, pa
 DOORS = st.sampled_from(["inbound", "admin", "meshtrail", "worker_0", "a.b", "", "é" * 9])
 LABELS = st.dictionaries(
     st.sampled_from(
-        ["envoy.http_conn_manager_prefix", "envoy.listener_address", "envoy.cluster_name", "x"]
+        ["envoy.http_conn_manager_prefix", "http_conn_manager_prefix", "cluster_name", "x"]
     ),
     DOORS,
     max_size=3,

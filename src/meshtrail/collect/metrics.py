@@ -44,7 +44,8 @@ class MetricsFramer:
         frames: list[Frame] = []
         is_first = not self.is_open
         if is_first:
-            frames += self._opening.frames(cut and cut.identifier, detail, received_ns)
+            identifier = cut.identifier if cut else None
+            frames += self._opening.frames(identifier, detail, received_ns)
         # Only the first message of a stream carries an identifier; what another one says of itself
         # stands in no stream-opened entry.
         if cut is None or (cut.identifier is not None and not is_first):

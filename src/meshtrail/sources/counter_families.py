@@ -97,12 +97,15 @@ SHOWN_BY_DOOR: Final = {"http": "by_http", "listener": "by_listener"}
 """Scopes whose doors are told apart, and what the part that does so is called."""
 
 DOOR_LABELS: Final = {
-    "http": "envoy.http_conn_manager_prefix",
-    "listener": "envoy.listener_address",
-    "tcp": "envoy.tcp_prefix",
-    "cluster": "envoy.cluster_name",
+    "http": "http_conn_manager_prefix",
+    "listener": "listener_address",
+    "tcp": "tcp_prefix",
+    "cluster": "cluster_name",
 }
-"""The label that names the door where tags are taken out of names."""
+"""The label that names the door where tags are taken out of names, as Istio's proxies call it;
+other Envoys put ``LABEL_PREFIX`` before it."""
+
+LABEL_PREFIX: Final = "envoy."
 
 _UNLOGGED_DOORS: Final = frozenset({"admin", "async-client", "agent", "stats"})
 """Envoy's own, and those of Istio's agent: none of them has an access log."""

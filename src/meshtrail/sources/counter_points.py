@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from meshtrail.sources.als_decode import RecordDecoder
 from meshtrail.sources.columns import Entries
 from meshtrail.sources.counter_detail import read_millis, read_nanos
-from meshtrail.sources.counter_families import DOOR_LABELS
+from meshtrail.sources.counter_families import DOOR_LABELS, LABEL_PREFIX
 from meshtrail.sources.counter_schema import TEMPORALITY_DELTA, envoy_descriptor, otlp_descriptor
 
 if TYPE_CHECKING:
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-_LABEL_NAMES: Final = pa.array(sorted(DOOR_LABELS.values()))
+_LABEL_NAMES: Final = pa.array(
+    [before + name for name in sorted(DOOR_LABELS.values()) for before in ("", LABEL_PREFIX)]
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,7 +119,7 @@ def _labels(
     names = labels.field(key)
     chosen = pa.array(labels.where(pc.is_in(names, _LABEL_NAMES)))
     return {
-        (place, name): text
+        (place, name.removeprefix(LABEL_PREFIX)): text
         for place, name, text in zip(
             places[labels.rows[np.asarray(chosen)]].tolist(),
             names.take(chosen).to_pylist(),

@@ -26,6 +26,7 @@ from meshtrail.sources.counter_detail import (
 )
 from meshtrail.sources.counter_families import (
     DOOR_LABELS,
+    LABEL_PREFIX,
     SHOWN_BY_DOOR,
     Family,
     find_counter,
@@ -112,7 +113,11 @@ def _envoy_points(message: Any) -> Iterator[_Point]:
         for metric in family.metric:
             has_counter = metric.HasField("counter")
             value = metric.counter.value if has_counter else metric.gauge.value
-            labels = {label.name: label.value for label in metric.label if label.value}
+            labels = {
+                label.name.removeprefix(LABEL_PREFIX): label.value
+                for label in metric.label
+                if label.value
+            }
             time_ns = read_millis(metric.timestamp_ms)
             yield _Point(family.name, value, time_ns, labels, is_delta=False)
 
@@ -129,7 +134,7 @@ def _points_of(metric: Any) -> Iterator[_Point]:
     for kind, is_delta in ((metric.gauge, False), (metric.sum, is_sum_delta)):
         for point in kind.data_points:
             labels = {
-                item.key: item.value.string_value
+                item.key.removeprefix(LABEL_PREFIX): item.value.string_value
                 for item in point.attributes
                 if item.value.string_value
             }

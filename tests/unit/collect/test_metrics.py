@@ -48,9 +48,9 @@ def whole(seq: int) -> tuple[object, ...]:
 
 def test_first_push_becomes_a_blob_the_opening_and_the_counters_that_are_kept() -> None:
     framer = new_framer()
-    assert not framer.is_open
+    was_open = framer.is_open
     frames = framer.frame_message(FIRST, received_ns=NOW)
-    assert framer.is_open
+    assert (was_open, framer.is_open) == (False, True)
     assert kinds(frames) == [BLOB, OPENED, counters(1)]
     blob, opened, pushed = frames
     assert blob.data == CLAIMS

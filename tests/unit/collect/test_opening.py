@@ -19,9 +19,9 @@ def new_opening(peer: Peer | None = None) -> Opening:
 
 def test_opening_names_the_service_and_is_done_once_it_was_made() -> None:
     opening = new_opening()
-    assert not opening.is_done
+    was_done = opening.is_done
     blob, opened = opening.frames(identifier("n"), None, NOW)
-    assert opening.is_done
+    assert (was_done, opening.is_done) == (False, True)
     assert blob.data == identifier("n")
     said = decode_json(opened.data)
     assert (said["service"], said["claimed"]["node_id"]) == ("some.Service", "n")

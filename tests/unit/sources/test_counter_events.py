@@ -29,7 +29,6 @@ from tests.counter_pushes import (
 )
 
 HTTP = "envoy.http_conn_manager_prefix"
-LISTENER = "envoy.listener_address"
 
 
 def counters(
@@ -102,7 +101,7 @@ def test_tags_as_labels_say_the_same_as_names() -> None:
     )
     by_label = detail(
         family("http.downstream_rq_total", 5.0, labels={"other": "x", HTTP: "inbound"}),
-        family("listener.downstream_cx_total", 3.0, labels={LISTENER: "plain"}),
+        family("listener.downstream_cx_total", 3.0, labels={"listener_address": "plain"}),
         # Those that have no door, or one that logs nothing.
         family("http.downstream_rq_total", 70.0),
         family("http.downstream_rq_total", 70.0, labels={HTTP: "admin"}),
