@@ -10,6 +10,7 @@ from meshtrail.wiring import EnvoyWiring, format_envoy, parse_endpoint
 from tests.unit.wiring.wirings import COLLECTOR, ELSEWHERE, ENVOY, FILES, LOOPBACK
 
 PLACES = ["clusters", "listener", "tls_listener", "http_connection_manager", "tcp_proxy"]
+PLACES += ["bootstrap", "lean_bootstrap"]
 LOGGING = ["listener", "http_connection_manager", "tcp_proxy"]
 
 
@@ -32,6 +33,9 @@ def test_every_access_log_sends_to_the_cluster_that_is_printed(name: str) -> Non
         target = log["typed_config"]["common_config"]["grpc_service"]
         assert target == {"envoy_grpc": {"cluster_name": cluster["name"]}}
     assert cluster["load_assignment"]["cluster_name"] == cluster["name"]
+    [sink] = found["bootstrap"]["stats_sinks"]
+    target = sink["typed_config"]["grpc_service"]
+    assert target == {"envoy_grpc": {"cluster_name": cluster["name"]}}
 
 
 @pytest.mark.parametrize(
