@@ -118,9 +118,16 @@ _BY_NAME: Final = {
 }
 
 
-_TAILS: Final = [
-    (f"{family.scope}.", f".{family.tail}", family) for family in FAMILIES if family.scope
-]
+def _by_tail() -> dict[str, list[Family]]:
+    found: dict[str, list[Family]] = {}
+    for family in FAMILIES:
+        if family.scope:
+            found.setdefault(family.tail, []).append(family)
+    return found
+
+
+_BY_TAIL: Final = _by_tail()
+_TAIL_WORDS_MAX: Final = max(tail.count(".") for tail in _BY_TAIL) + 1
 
 
 @lru_cache(maxsize=_NAMES_REMEMBERED)
@@ -139,10 +146,13 @@ def find_counter(name: bytes) -> Counter | None:
     family = _BY_NAME.get(text)
     if family is not None:
         return Counter(family, None)
-    for scope, tail, candidate in _TAILS:
-        if text.startswith(scope) and text.endswith(tail):
-            door = text[len(scope) : -len(tail)]
-            return Counter(candidate, door) if is_logged(candidate.scope, door) else None
+    words = text.rsplit(".", _TAIL_WORDS_MAX)
+    for count in range(1, len(words)):
+        tail = ".".join(words[-count:])
+        for candidate in _BY_TAIL.get(tail, ()):
+            if text.startswith(f"{candidate.scope}."):
+                door = text[len(candidate.scope) + 1 : -len(tail) - 1]
+                return Counter(candidate, door) if is_logged(candidate.scope, door) else None
     return None
 
 

@@ -6,7 +6,16 @@ import json
 import pytest
 
 from meshtrail.errors import InputError
-from meshtrail.sources.counter_slices import HEAD, CutCounters, split_payload
+from meshtrail.sources.counter_json import BODY_BYTES_MAX
+from meshtrail.sources.counter_slices import (
+    FIELDS_COUNT_MAX,
+    HEAD,
+    KEPT_BYTES_MAX,
+    KEPT_JSON_BYTES_MAX,
+    SMALL_POINTS_MAX,
+    CutCounters,
+    split_payload,
+)
 from meshtrail.sources.counters import cut_envoy_metrics, cut_otlp_metrics
 from tests.als_messages import identifier, length_delimited, varint
 from tests.counter_pushes import (
@@ -175,3 +184,75 @@ def test_names_that_fill_a_varint_of_two_bytes_are_read() -> None:
     name = "http." + "x" * 300 + ".downstream_rq_total"
     assert varint(len(name)) != bytes([len(name) & 0xFF])
     assert cut_envoy_metrics(envoy_message(family(name))).kept_count == 1
+
+
+@pytest.mark.parametrize("kept", [KEPT_BYTES_MAX - 100, KEPT_BYTES_MAX])
+def test_no_more_is_kept_of_a_push_than_can_be_derived(kept: int) -> None:
+    name = length_delimited(1, b"server.uptime")
+    long = envoy_message(name + length_delimited(2, b"x" * kept))
+    exported = otlp_message(name + length_delimited(2, b"x" * kept))
+    if len(long) <= KEPT_BYTES_MAX:
+        assert cut_envoy_metrics(long).kept_count == 1
+        assert cut_otlp_metrics(exported, is_json=False).kept_count == 1
+    else:
+        with pytest.raises(InputError, match="would be kept"):
+            cut_envoy_metrics(long)
+        with pytest.raises(InputError, match="would be kept"):
+            cut_otlp_metrics(exported, is_json=False)
+
+
+def test_no_more_is_kept_of_json_than_can_be_derived() -> None:
+    def spelled(filler: int) -> bytes:
+        metric_ = f'{{"name":"server.uptime","unit":"{"x" * filler}"}}'
+        return f'{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{metric_}]}}]}}]}}'.encode()
+
+    assert cut_otlp_metrics(spelled(KEPT_JSON_BYTES_MAX - 100), is_json=True).kept_count == 1
+    with pytest.raises(InputError, match="would be kept"):
+        cut_otlp_metrics(spelled(KEPT_JSON_BYTES_MAX), is_json=True)
+
+
+def test_more_families_than_anyone_sends_are_refused() -> None:
+    assert cut_envoy_metrics(b"\x12\x00" * FIELDS_COUNT_MAX).left_out_count == FIELDS_COUNT_MAX
+    with pytest.raises(InputError, match="more than"):
+        cut_envoy_metrics(b"\x12\x00" * (FIELDS_COUNT_MAX + 1))
+    # A resource with a scope in it, and the metrics of that.
+    most = [b""] * (FIELDS_COUNT_MAX - 2)
+    cut = cut_otlp_metrics(otlp_message(*most, resource=None), is_json=False)
+    assert cut.left_out_count == len(most)
+    with pytest.raises(InputError, match="more than"):
+        cut_otlp_metrics(otlp_message(*most, b"", resource=None), is_json=False)
+
+
+def test_name_is_not_looked_for_behind_a_heap_of_fields() -> None:
+    name = length_delimited(1, b"server.uptime")
+    assert cut_envoy_metrics(envoy_message(b"\x18\x00" * 7 + name)).kept_count == 1
+    assert cut_envoy_metrics(envoy_message(b"\x18\x00" * 8 + name)).kept_count == 0
+
+
+def cut_of_empty_points(kind: str, points_count: int) -> CutCounters:
+    if kind == "envoy":
+        name = length_delimited(1, b"server.uptime")
+        return cut_envoy_metrics(envoy_message(name + b"\x22\x00" * points_count))
+    if kind == "otlp":
+        exported = otlp_message(metric("server.uptime", *[b""] * points_count))
+        return cut_otlp_metrics(exported, is_json=False)
+    empty = ",".join(["{}"] * points_count)
+    named = f'{{"name":"server.uptime","gauge":{{"dataPoints":[{empty}]}}}}'
+    spelled = f'{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{named}]}}]}}]}}'
+    return cut_otlp_metrics(spelled.encode(), is_json=True)
+
+
+@pytest.mark.parametrize("kind", ["envoy", "otlp", "json"])
+def test_numbers_too_small_to_be_any_are_refused_when_they_are_many(kind: str) -> None:
+    assert cut_of_empty_points(kind, SMALL_POINTS_MAX).kept_count == 1
+    with pytest.raises(InputError, match="numbers in"):
+        cut_of_empty_points(kind, SMALL_POINTS_MAX + 1)
+
+
+def test_json_that_would_keep_others_waiting_is_refused() -> None:
+    metrics = ",".join(["{}"] * FIELDS_COUNT_MAX)
+    body = f'{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{metrics}]}}]}}]}}'.encode()
+    with pytest.raises(InputError, match="more than"):
+        cut_otlp_metrics(body, is_json=True)
+    with pytest.raises(InputError, match="at most"):
+        cut_otlp_metrics(b" " * (BODY_BYTES_MAX + 1), is_json=True)
