@@ -20,7 +20,8 @@ from meshtrail.collect.peer import Peer
 from meshtrail.collect.stream import Stream
 from meshtrail.demo.authority import Authority
 from meshtrail.journal import Framing
-from meshtrail.model.entry import EntryType, PayloadFormat
+from meshtrail.model.entry import EntryFlags, EntryType, PayloadFormat
+from meshtrail.sources.counters import cut_otlp_metrics
 from meshtrail.units import UnixNanos
 from tests.als_records import derive_both, entry
 from tests.collect_rig import decode_json
@@ -44,6 +45,9 @@ ARRIVE_S_MAX = 20.0
 REQUESTS_COUNT = 20
 LOGS = (SERVICE, METHOD)
 COUNTERS = (METRICS_SERVICE, METRICS_METHOD)
+EXPORT = ("opentelemetry.proto.collector.metrics.v1.MetricsService", "Export")
+CHANGING = {"left_out", "uptime_s"}
+"""What differs from push to push of an Envoy that does nothing, and from sink to sink."""
 
 
 @dataclass
@@ -53,6 +57,7 @@ class Collector:
     http: list[accesslog_pb2.HTTPAccessLogEntry] = field(default_factory=list)
     tcp: list[accesslog_pb2.TCPAccessLogEntry] = field(default_factory=list)
     frames: list[Frame] = field(default_factory=list)
+    exports: list[bytes] = field(default_factory=list)
     framers: dict[int, MetricsFramer] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -69,6 +74,10 @@ class Collector:
             framer = self.framers.setdefault(stream, new)
             self.frames += framer.frame_message(message, received_ns=NOW)
 
+    def take_export(self, _: int, message: bytes) -> None:
+        with self.lock:
+            self.exports.append(cut_otlp_metrics(message, is_json=False).payload)
+
     @property
     def pushes(self) -> list[Frame]:
         with self.lock:
@@ -82,20 +91,15 @@ class Collector:
 
     def last_push(self) -> Row:
         """The row of the last push, with its detail as an object."""
-        return push_row(self.pushes[-1])
+        return push_row(self.pushes[-1].data)
 
     def counts(self) -> Row:
         found: Row = self.last_push()["detail"]
         return found
 
 
-def push_row(frame: Frame) -> Row:
-    pushed = entry(
-        frame.data,
-        PayloadFormat.ENVOY_METRICS,
-        entry_type=EntryType.COUNTER,
-        flags=frame.flags,
-    )
+def push_row(data: bytes, payload_format: PayloadFormat = PayloadFormat.ENVOY_METRICS) -> Row:
+    pushed = entry(data, payload_format, entry_type=EntryType.COUNTER, flags=EntryFlags.FILTERED)
     [row] = derive_both(pushed)
     assert row["decode_error"] is None
     return {**row, "detail": json.loads(row["detail"])}
@@ -146,7 +150,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @contextlib.contextmanager
 def running_collector(*services: tuple[str, str]) -> Iterator[tuple[Collector, int]]:
     collector = Collector()
-    takes = {LOGS: collector.take_logs, COUNTERS: collector.take_counters}
+    takes = {
+        LOGS: collector.take_logs,
+        COUNTERS: collector.take_counters,
+        # To the server a call with one message is a stream that ends after it.
+        EXPORT: collector.take_export,
+    }
     with running_services({name: takes[name] for name in services}) as port:
         yield collector, port
 
@@ -164,7 +173,7 @@ def finished(counts: Row) -> int:
 
 def ended(counts: Row) -> int:
     """Connections that have a record, whichever way they ended."""
-    found = counts["connections_started"] - counts["connections_active"]
+    found = counts.get("connections_started", 0) - counts.get("connections_active", 0)
     return int(found + counts.get("no_filter_chain", 0) + counts.get("connections_early", 0))
 
 
@@ -253,7 +262,7 @@ def test_opening_of_a_stream_of_counters_says_who_pushes(world: World) -> None:
         said = decode_json(opened.data)
         assert said["claimed"]["node_id"] == f"sidecar~{wired.NODE}"
         assert [frame.first_seq for frame in pushes[:2]] == [1, 2]
-        rows = [push_row(frame) for frame in collector.pushes]
+        rows = [push_row(frame.data) for frame in collector.pushes]
         assert [row["time"] for row in rows] == sorted({row["time"] for row in rows})
         # It runs with hot restart off, so there is no epoch to tell.
         assert "epoch" not in rows[0]["detail"]
@@ -278,3 +287,38 @@ def test_records_that_nobody_takes_are_counted_as_handed_over(world: World) -> N
         assert finished(counts) == REQUESTS_COUNT
         assert "logs_dropped" not in counts
         assert (len(collector.http), len(collector.tcp)) == (0, 0)
+
+
+def test_opentelemetry_sink_says_what_the_metrics_service_says(world: World) -> None:
+    sink = wired.typed(
+        "envoy.stat_sinks.open_telemetry",
+        "stat_sinks.open_telemetry.v3.SinkConfig",
+        grpc_service={"envoy_grpc": {"cluster_name": "meshtrail"}},
+    )
+
+    def exported() -> Row:
+        row = push_row(collector.exports[-1], PayloadFormat.OTLP_METRICS)
+        assert row["time"] is not None
+        found: Row = row["detail"]
+        return found
+
+    def steady(counts: Row) -> Row:
+        return {name: value for name, value in counts.items() if name not in CHANGING}
+
+    with running_collector(LOGS, COUNTERS, EXPORT) as (collector, port):
+        config = world.config(port)
+        config["stats_sinks"].append(sink)
+        with Envoy("otlp", config, directory=world.directory) as envoy:
+            send_everything(world, envoy.ports())
+            wait_until(
+                lambda: (
+                    bool(collector.exports)
+                    and bool(collector.pushes)
+                    and ended(collector.counts()) == CONNECTIONS_COUNT
+                    and steady(exported()) == steady(collector.counts())
+                ),
+                "both sinks say the same",
+                seconds_max=ARRIVE_S_MAX,
+            )
+            assert finished(exported()) == REQUESTS_COUNT + 4
+            assert "deltas" not in exported()
