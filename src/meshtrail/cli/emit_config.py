@@ -20,9 +20,10 @@ _ABOUT = """
     the proxy's own certificate. It is YAML with comments that say why each line is there; nothing
     is read, and nobody is asked.
 
-    envoy: six pieces, each under a key that names its place: a cluster, access logs for listeners,
-    connection managers and TCP proxies, fingerprints of TLS callers, and spans for who wants them.
-    With --sds-dir two small files follow.
+    envoy: eight pieces, each under a key that names its place: a cluster, access logs for
+    listeners, connection managers and TCP proxies, fingerprints of TLS callers, spans for who wants
+    them, and what Envoy counts, by which missing records show. With --sds-dir two small files
+    follow.
 
     istio: MeshConfig's extension providers, then the resources that turn them on: a Telemetry, a
     DestinationRule (and a ServiceEntry for a collector outside the cluster), and an EnvoyFilter,

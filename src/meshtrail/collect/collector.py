@@ -15,6 +15,12 @@ from meshtrail.collect.authenticator import Authenticator
 from meshtrail.collect.clock import CollectorClock
 from meshtrail.collect.credentials import CertificateFiles
 from meshtrail.collect.door import Door, KnownBlobs
+from meshtrail.collect.metrics import (
+    METRICS_METHOD,
+    METRICS_SERVICE,
+    METRICS_SOURCE,
+    MetricsFramer,
+)
 from meshtrail.collect.options import OFF
 from meshtrail.collect.otlp_doors import OtlpDoors
 from meshtrail.collect.own_stream import OwnStream
@@ -45,6 +51,7 @@ CLOCK_CHECK_S = 1.0
 
 _STREAMED: Final[dict[str, tuple[str, Callable[[Door, Stream, Peer], Framer]]]] = {
     f"/{ALS_SERVICE}/{ALS_METHOD}": (ALS_SOURCE, AlsFramer),
+    f"/{METRICS_SERVICE}/{METRICS_METHOD}": (METRICS_SOURCE, MetricsFramer),
 }
 """The methods that clients stream to: what they send there, and what makes frames of it."""
 

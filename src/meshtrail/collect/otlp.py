@@ -11,6 +11,7 @@ import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+from meshtrail.collect.conflicts import tell_conflicts
 from meshtrail.collect.otlp_answers import INTERNAL, Refusal, refusal_of
 from meshtrail.collect.otlp_cut import Cut, cut_body, keep_whole
 from meshtrail.collect.otlp_streams import StreamKind
@@ -25,9 +26,10 @@ if TYPE_CHECKING:
 
     from meshtrail.collect.clock import CollectorClock
     from meshtrail.collect.diag import Diag
-    from meshtrail.collect.otlp_cut import Export
+    from meshtrail.collect.otlp_cut import Export, Piece
     from meshtrail.collect.otlp_streams import Caller, OtlpStreams
     from meshtrail.collect.peer import Peer
+    from meshtrail.collect.stream import Stream
     from meshtrail.collect.tally import Tally
     from meshtrail.journal import Frame, RecentExports
     from meshtrail.units import UnixNanos
@@ -216,17 +218,8 @@ class OtlpExports:
                 received_ns=received_ns,
                 detail=None if cut.refusal is None else cut.refusal.message,
             )
-            frames += [
-                stream.records_frame(
-                    piece.data,
-                    records_count=piece.records_count,
-                    framing=piece.framing,
-                    payload_format=piece.payload_format,
-                    received_ns=received_ns,
-                    flags=flags,
-                )
-                for piece in part.pieces
-            ]
+            frames += [_frame(stream, piece, flags, received_ns) for piece in part.pieces]
+        tell_conflicts(frames, self._diag)
         return frames
 
     def _put_closings(self, frames: list[Frame]) -> None:
@@ -237,6 +230,24 @@ class OtlpExports:
         except DurabilityError as error:
             # That failure is on its way to end the process; the next one closes the streams.
             self._diag.warning("streams_left_open", count=len(frames), reason=error.message)
+
+
+def _frame(stream: Stream, piece: Piece, flags: EntryFlags, received_ns: UnixNanos) -> Frame:
+    if piece.is_counters:
+        return stream.counters_frame(
+            piece.data,
+            payload_format=piece.payload_format,
+            flags=flags | EntryFlags.FILTERED,
+            received_ns=received_ns,
+        )
+    return stream.records_frame(
+        piece.data,
+        records_count=piece.records_count,
+        framing=piece.framing,
+        payload_format=piece.payload_format,
+        received_ns=received_ns,
+        flags=flags,
+    )
 
 
 def _verdict(cut: Cut) -> Taken:

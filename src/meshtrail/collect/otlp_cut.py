@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from meshtrail.errors import InputError, MeshtrailError
 from meshtrail.journal import Framing
 from meshtrail.model.entry import PayloadFormat
+from meshtrail.sources.counters import cut_otlp_metrics
 from meshtrail.sources.otlp_frame import Signal, cut_export
 from meshtrail.sources.otlp_json import cut_json_export
 
@@ -23,6 +24,10 @@ SERVICES: Final = {
 _PROTOBUF: Final = {
     Signal.LOGS: PayloadFormat.OTLP_LOG,
     Signal.TRACES: PayloadFormat.OTLP_SPAN,
+}
+_COUNTERS: Final = {
+    False: PayloadFormat.OTLP_METRICS,
+    True: PayloadFormat.OTLP_METRICS_JSON,
 }
 _JSON: Final = {
     Signal.LOGS: PayloadFormat.OTLP_LOG_JSON,
@@ -52,6 +57,11 @@ class Piece(NamedTuple):
     records_count: int
     framing: Framing
     payload_format: PayloadFormat
+
+    @property
+    def is_counters(self) -> bool:
+        """Whether it is what a proxy counted, and no record."""
+        return self.payload_format in _COUNTERS.values()
 
 
 class CutPart(NamedTuple):
@@ -123,7 +133,7 @@ def _cut_json(export: Export) -> list[CutPart]:
 
 
 def _cut_metrics(export: Export) -> list[CutPart]:
-    """Metrics, whole: what they count is not looked at here."""
+    """Metrics: what records can be counted by, and the digest of the rest."""
     if export.is_json:
         found = cut_json_export(export.body, export.signal)
         resources = {part.resource for part in found}
@@ -135,7 +145,9 @@ def _cut_metrics(export: Export) -> list[CutPart]:
     if not records_count:
         return []
     resource = resources.pop() if len(resources) == 1 else None
-    return [CutPart(resource, [_whole(export.body)])]
+    counters = cut_otlp_metrics(export.body, is_json=export.is_json)
+    piece = Piece(counters.payload, 1, Framing.WHOLE, _COUNTERS[export.is_json])
+    return [CutPart(resource, [piece])]
 
 
 def _with_whole(export: Export, parts: list[CutPart], are_plain: list[bool]) -> list[CutPart]:

@@ -85,6 +85,27 @@ class Stream:
             flags=flags,
         )
 
+    def counters_frame(
+        self,
+        payload: bytes,
+        *,
+        payload_format: PayloadFormat,
+        flags: EntryFlags,
+        received_ns: UnixNanos,
+    ) -> Frame:
+        """An entry of the counters that a proxy pushed; it is no record, and not counted as one."""
+        return Frame(
+            data=payload,
+            received_ns=received_ns,
+            stream=self.id,
+            first_seq=self._take_seqs(1),
+            records_count=1,
+            entry_type=EntryType.COUNTER,
+            framing=Framing.WHOLE,
+            payload_format=payload_format,
+            flags=flags,
+        )
+
     def closed_frame(
         self, reason: CloseReason, *, detail: str | None, received_ns: UnixNanos
     ) -> Frame:

@@ -6,6 +6,11 @@ from typing import TYPE_CHECKING, Final
 
 from meshtrail.model.entry import PayloadFormat
 from meshtrail.sources.als_events import map_http_records, map_tcp_records
+from meshtrail.sources.counter_events import (
+    map_envoy_metrics,
+    map_otlp_metrics,
+    map_otlp_metrics_json,
+)
 from meshtrail.sources.otlp_spans import map_otlp_spans
 
 if TYPE_CHECKING:
@@ -20,6 +25,9 @@ MAPPINGS: Final[dict[PayloadFormat, Callable[[pa.Array, Reporters], EventColumns
     PayloadFormat.ALS_HTTP: map_http_records,
     PayloadFormat.ALS_TCP: map_tcp_records,
     PayloadFormat.OTLP_SPAN: map_otlp_spans,
+    PayloadFormat.OTLP_METRICS: map_otlp_metrics,
+    PayloadFormat.OTLP_METRICS_JSON: map_otlp_metrics_json,
+    PayloadFormat.ENVOY_METRICS: map_envoy_metrics,
 }
 """By payload format: records, binary[n], with the sender of each, to their event columns."""
 

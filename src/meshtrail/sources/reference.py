@@ -23,6 +23,11 @@ from meshtrail.model.entry import (
 )
 from meshtrail.model.event import EVENT_SCHEMA, MAPPER_VERSION, Kind
 from meshtrail.sources.als_reference import map_http_record, map_tcp_record
+from meshtrail.sources.counter_reference import (
+    map_envoy_push,
+    map_otlp_json_push,
+    map_otlp_push,
+)
 from meshtrail.sources.otlp_span_reference import map_span_record
 from meshtrail.sources.own_entries import OWN_KINDS, WHOLE_FRAMES, read_own
 from meshtrail.sources.streams import StreamFacts, Streams, parse_stream_opened
@@ -42,6 +47,9 @@ _MAPPED: Final = {
     PayloadFormat.ALS_HTTP: map_http_record,
     PayloadFormat.ALS_TCP: map_tcp_record,
     PayloadFormat.OTLP_SPAN: map_span_record,
+    PayloadFormat.OTLP_METRICS: map_otlp_push,
+    PayloadFormat.OTLP_METRICS_JSON: map_otlp_json_push,
+    PayloadFormat.ENVOY_METRICS: map_envoy_push,
 }
 
 Row = dict[str, Any]
@@ -118,10 +126,10 @@ def _opened(payload: bytes) -> StreamFacts:
 
 def _payload(entry: bytes, header: EntryHeader, read_blob: Callable[[bytes], bytes]) -> bytes:
     payload = entry[HEADER_BYTES:]
-    if header.entry_type is not EntryType.RECORD:
+    if header.entry_type not in (EntryType.RECORD, EntryType.COUNTER):
         return payload
     if header.flags & EntryFlags.SALTED:
         payload = payload[SALT_BYTES:]
-    if header.flags & EntryFlags.PREFIX and header.payload_format is not PayloadFormat.ALS_FRAME:
+    if header.flags & EntryFlags.PREFIX and header.payload_format not in WHOLE_FRAMES:
         payload = read_blob(decode_prefix(payload).sha256)
     return payload

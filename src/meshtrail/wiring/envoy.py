@@ -15,6 +15,7 @@ from meshtrail.wiring.access_logs import (
     format_tcp_log,
     make_log_names,
 )
+from meshtrail.wiring.counters import format_bootstrap, format_lean_bootstrap
 from meshtrail.wiring.identity import (
     FileIdentity,
     SdsIdentity,
@@ -83,6 +84,7 @@ def format_envoy(wiring: EnvoyWiring) -> str:
         _format_tls_listener(),
         _format_http(names),
         _format_tcp(names),
+        _format_counters(),
         format_tracing(wiring.service_name, cluster=CLUSTER),
     ]
     files = []
@@ -115,7 +117,7 @@ def _format_cluster(wiring: EnvoyWiring) -> str:
         wiring.identity, collector=collector, spiffe_id=wiring.collector_spiffe_id
     )
     return f"""\
-# 1. In static_resources.clusters, or wherever your clusters come from.
+# 1. In static_resources.clusters: the sink of 6 takes no cluster that comes from elsewhere.
 clusters:
 - name: {CLUSTER}
   type: {kind}
@@ -188,3 +190,15 @@ tcp_proxy:
 {indent(log, "  ")}
   access_log_options: {{access_log_flush_interval: {PERIOD}, flush_access_log_on_connected: true}}
 """
+
+
+def _format_counters() -> str:
+    bootstrap, lean = format_bootstrap(CLUSTER), format_lean_bootstrap()
+    return f"""\
+# 6. In the bootstrap, beside static_resources: what Envoy itself counts, every ten seconds and once
+# more as it ends. Without it nobody can tell whether a record is missing.
+{bootstrap}
+# 7. In the bootstrap, too, but only where nobody else reads this Envoy's statistics: it then makes
+# the counters that are needed and no others, also for Prometheus and the admin endpoint. A push of
+# a proxy with 300 clusters has 215 kB without it, and 4 kB with it; meshtrail keeps the same.
+{lean}"""

@@ -40,7 +40,7 @@ def format_tracing(service_name: str | None, *, cluster: str) -> str:
     """
     name = _NO_NAME if service_name is None else f"        service_name: {quote(service_name)}"
     return f"""\
-# 6. Optional, in every http_connection_manager: a span of each request, for what it was part of. A
+# 8. Optional, in every http_connection_manager: a span of each request, for what it was part of. A
 # missing span proves nothing: Envoy sends none of a request whose traceparent ends in -00, and
 # whoever calls chooses that. Below 100 % of random_sampling nobody can tell what was lost from what
 # was left out. The access log has every request.

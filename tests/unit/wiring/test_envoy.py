@@ -16,6 +16,8 @@ PLACES = [
     "tls_listener",
     "http_connection_manager",
     "tcp_proxy",
+    "bootstrap",
+    "lean_bootstrap",
     "http_tracing",
 ]
 LOGGING = ["listener", "http_connection_manager", "tcp_proxy"]
@@ -40,6 +42,9 @@ def test_every_access_log_sends_to_the_cluster_that_is_printed(name: str) -> Non
         target = log["typed_config"]["common_config"]["grpc_service"]
         assert target == {"envoy_grpc": {"cluster_name": cluster["name"]}}
     assert cluster["load_assignment"]["cluster_name"] == cluster["name"]
+    [sink] = found["bootstrap"]["stats_sinks"]
+    target = sink["typed_config"]["grpc_service"]
+    assert target == {"envoy_grpc": {"cluster_name": cluster["name"]}}
 
 
 @pytest.mark.parametrize(
