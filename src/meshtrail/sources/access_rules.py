@@ -81,7 +81,11 @@ def tell_grpc_status(out: EventColumns, *, trailer: pa.Array, header: pa.Array) 
 
 
 def tell_correlation(
-    out: EventColumns, headers: Mapping[str, pa.Array], *, request_id: pa.Array
+    out: EventColumns,
+    headers: Mapping[str, pa.Array],
+    *,
+    request_id: pa.Array,
+    beside: tuple[pa.Array, pa.Array] | None = None,
 ) -> None:
     """Ids that anyone in the mesh can set: a hint for joining, never a proof.
 
@@ -89,8 +93,13 @@ def tell_correlation(
         out: what to fill.
         headers: string[n] for each of ``TRACE_HEADERS``.
         request_id: string[n].
+        beside: trace and span ids that count where no header has any, binary(16)[n], binary(8)[n].
     """
-    out.columns["trace_id"], out.columns["span_id"] = read_trace(headers)
+    trace, span = read_trace(headers)
+    if beside is not None:
+        span = pc.if_else(pc.is_valid(trace), span, beside[1])
+        trace = pc.coalesce(trace, beside[0])
+    out.columns["trace_id"], out.columns["span_id"] = trace, span
     out.columns["request_id"], is_uuid = decode_hex(request_id, UUID_TEMPLATE)
     out.columns["request_id_text"] = mask_null(request_id, ~is_uuid)
     out.trust("trace_id", Trust.ASSERTED)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from meshtrail.model.entry import PayloadFormat
 from meshtrail.sources.als_events import map_http_records, map_tcp_records
+from meshtrail.sources.otlp_logs import map_otlp_logs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 MAPPINGS: Final[dict[PayloadFormat, Callable[[pa.Array, Reporters], EventColumns]]] = {
     PayloadFormat.ALS_HTTP: map_http_records,
     PayloadFormat.ALS_TCP: map_tcp_records,
+    PayloadFormat.OTLP_LOG: map_otlp_logs,
 }
 """By payload format: records, binary[n], with the sender of each, to their event columns."""
 

@@ -23,6 +23,7 @@ from meshtrail.model.entry import (
 )
 from meshtrail.model.event import EVENT_SCHEMA, MAPPER_VERSION, Kind
 from meshtrail.sources.als_reference import map_http_record, map_tcp_record
+from meshtrail.sources.otlp_reference import map_otlp_log
 from meshtrail.sources.own_entries import OWN_KINDS, WHOLE_FRAMES, read_own
 from meshtrail.sources.streams import StreamFacts, Streams, parse_stream_opened
 
@@ -40,6 +41,7 @@ _SOURCES: Final = {
 _MAPPED: Final = {
     PayloadFormat.ALS_HTTP: map_http_record,
     PayloadFormat.ALS_TCP: map_tcp_record,
+    PayloadFormat.OTLP_LOG: map_otlp_log,
 }
 
 Row = dict[str, Any]
