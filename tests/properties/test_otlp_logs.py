@@ -57,6 +57,9 @@ _WORDS = st.sampled_from(
         "spiffe://a/b,spiffe://a/c",
         "rbac_access_denied_matched_policy[none]",
         "/a?b?c",
+        "10.0.0.7:80",
+        "[fd00::7]:65536",
+        "/run/pipe:1",
     ]
 )
 _VALUES = (

@@ -102,8 +102,9 @@ _OF_BOTH: Final = (
     ("network.peer.port", "DOWNSTREAM_DIRECT_REMOTE_PORT", ("src_port",)),
     ("network.local.address", "DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT", ("dst_ip",)),
     ("network.local.port", "DOWNSTREAM_LOCAL_PORT", ("dst_port",)),
-    ("envoy.upstream_address", "UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT", ("dst_ip",)),
-    ("envoy.upstream_port", "UPSTREAM_REMOTE_PORT", ("dst_port",)),
+    # The endpoint that was chosen, also where no connection came about: UPSTREAM_REMOTE_ADDRESS is
+    # that of a connection.
+    ("envoy.upstream_host", "UPSTREAM_HOST", ("dst_ip", "dst_port")),
     (
         "envoy.upstream_local_address",
         "UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT",

@@ -17,6 +17,7 @@ _DURATION: Final = (
     r"^(?:(?P<hours>[0-9]{1,6})h)?(?:(?P<minutes>[0-9]{1,2})m)?"
     r"(?:(?P<whole>[0-9]{1,3})(?:\.(?P<fraction>[0-9]{1,15}))?(?P<unit>s|ms|us|ns))?$"
 )
+_SOCKET: Final = r"^(?:\[(?P<v6>[^\[\]]+)\]|(?P<v4>[0-9.]+)):(?P<port>[0-9]{1,5})$"
 _ZERO: Final = "0"
 _UNITS_NS: Final = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 _MINUTE_NS: Final = 60 * 10**9
@@ -82,6 +83,21 @@ def read_durations(texts: pa.Array) -> tuple[pa.Array, pa.Array]:
     # Zero has no unit.
     value = pc.if_else(pc.equal(texts, _ZERO), 0, pc.add(small, large))
     return value, pc.and_(pc.is_valid(texts), pc.is_null(value))
+
+
+def read_sockets(texts: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Addresses with their ports, such as ``10.0.0.7:80`` or ``[fd00::7]:80``.
+
+    Args:
+        texts: string[n].
+
+    Returns:
+        string[n], int32[n]; both null for anything else, such as the path of a pipe.
+    """
+    parts = pc.extract_regex(texts, _SOCKET)
+    v6 = pc.struct_field(parts, "v6")
+    ip = pc.if_else(pc.equal(v6, ""), pc.struct_field(parts, "v4"), v6)
+    return ip, pc.struct_field(parts, "port").cast(pa.int32())
 
 
 def read_ids(values: pa.Array, *, width: int) -> pa.Array:

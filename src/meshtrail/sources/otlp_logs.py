@@ -19,7 +19,7 @@ from meshtrail.sources import access_rules as rules
 from meshtrail.sources import envoy_values as envoy
 from meshtrail.sources.access_decisions import RbacWords
 from meshtrail.sources.access_rules import Ends, Socket
-from meshtrail.sources.attribute_values import read_ids
+from meshtrail.sources.attribute_values import read_ids, read_sockets
 from meshtrail.sources.columns import (
     decode_hex,
     map_distinct,
@@ -193,7 +193,7 @@ def _map_addresses(logs: LogRecords, out: EventColumns) -> None:
         out,
         peer=socket("network.peer."),
         local=socket("network.local."),
-        upstream=socket("envoy.upstream_"),
+        upstream=Socket(*read_sockets(logs.text("envoy.upstream_host"))),
         upstream_local=socket("envoy.upstream_local_"),
     )
 

@@ -30,6 +30,7 @@ _NUMBER: Final = re.compile(r"[0-9]{1,19}")
 _DURATION: Final = re.compile(
     r"(?:([0-9]{1,6})h)?(?:([0-9]{1,2})m)?(?:([0-9]{1,3})(?:\.([0-9]{1,15}))?(s|ms|us|ns))?"
 )
+_SOCKET: Final = re.compile(r"(?:\[([^\[\]]+)\]|([0-9.]+)):([0-9]{1,5})")
 _DIGITS_BELOW: Final = {"s": 9, "ms": 6, "us": 3, "ns": 0}
 _HEADER: Final = "http.request.header."
 _TRACED: Final = ("traceparent", "b3", "x-b3-traceid", "x-b3-spanid")
@@ -107,7 +108,7 @@ class OtlpLogRow(AccessRow):
         self.tell_addresses(
             peer=self._socket("network.peer."),
             local=self._socket("network.local."),
-            upstream=self._socket("envoy.upstream_"),
+            upstream=self._upstream(),
             upstream_local=self._socket("envoy.upstream_local_"),
         )
         self.tell_decision(rbac)
@@ -205,6 +206,10 @@ class OtlpLogRow(AccessRow):
     def _socket(self, name: str) -> SocketFacts:
         ip, port = self._said.get(f"{name}address"), self._number(f"{name}port", _INT32_MAX)
         return (None, None) if ip is None or port is None else (ip, port)
+
+    def _upstream(self) -> SocketFacts:
+        match = _SOCKET.fullmatch(self._said.get("envoy.upstream_host", ""))
+        return (match[1] or match[2], int(match[3])) if match else (None, None)
 
     def _number(self, key: str, maximum: int = _INT64_MAX) -> int | None:
         text = self._said.get(key)
