@@ -7,7 +7,14 @@ import yaml
 
 from meshtrail.errors import ConfigError
 from meshtrail.wiring import EnvoyWiring, format_envoy, parse_endpoint
-from tests.unit.wiring.wirings import COLLECTOR, ELSEWHERE, ENVOY, FILES, LOOPBACK
+from tests.unit.wiring.wirings import (
+    COLLECTOR,
+    ELSEWHERE,
+    ENVOY,
+    FILES,
+    LOOPBACK,
+    common_config,
+)
 
 PLACES = ["clusters", "listener", "tls_listener", "http_connection_manager", "tcp_proxy"]
 LOGGING = ["listener", "http_connection_manager", "tcp_proxy"]
@@ -29,7 +36,7 @@ def test_every_access_log_sends_to_the_cluster_that_is_printed(name: str) -> Non
     [cluster] = found["clusters"]
     for place in LOGGING:
         [log] = found[place]["access_log"]
-        target = log["typed_config"]["common_config"]["grpc_service"]
+        target = common_config(log)["grpc_service"]
         assert target == {"envoy_grpc": {"cluster_name": cluster["name"]}}
     assert cluster["load_assignment"]["cluster_name"] == cluster["name"]
 
@@ -74,7 +81,7 @@ def test_log_names_are_all_different() -> None:
     for wiring in ENVOY.values():
         found = pieces(wiring)
         names = [
-            log["typed_config"]["common_config"]["log_name"]
+            common_config(log)["log_name"]
             for place in LOGGING
             for log in found[place]["access_log"]
         ]
