@@ -12,12 +12,12 @@ from meshtrail.wiring.access_logs import BUFFER_BYTES, FLUSH_INTERVAL
 from meshtrail.wiring.values import quote
 
 PORTIONS: Final = """\
-# Each log is sent every quarter of a second, as often as meshtrail seals, or when its buffer is
-# full: 1 MiB, some 400 records. An export that fails is lost, and counted nowhere; what would
-# exceed the buffer is dropped, and counted in
-# access_logs.open_telemetry_access_log.logs_dropped.
+# Each log is to be sent every quarter of a second, as often as meshtrail seals, or when its buffer
+# is full. But Envoy 1.40 reads neither number where its documentation has them (only in
+# common_config, which it is about to remove): it sends every second, or 16 KiB (8 records). An
+# export that fails is lost, and counted in access_logs.open_telemetry_access_log.logs_dropped.
 """
-"""Why the two numbers are what they are, and what gets lost, as a comment."""
+"""What the two numbers are for, and what gets lost, as a comment."""
 
 SERVICE: Final = "envoy"
 _LOGGER: Final = (
