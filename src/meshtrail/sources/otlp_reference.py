@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _INT32_MAX: Final = 2**31 - 1
 _INT64_MAX: Final = 2**63 - 1
+_TRACE_BYTES: Final = 16
+_SPAN_BYTES: Final = 8
 _NUMBER: Final = re.compile(r"[0-9]{1,19}")
 _DURATION: Final = re.compile(
     r"(?:([0-9]{1,6})h)?(?:([0-9]{1,2})m)?(?:([0-9]{1,3})(?:\.([0-9]{1,15}))?(s|ms|us|ns))?"
@@ -195,9 +197,9 @@ class OtlpLogRow(AccessRow):
     def _trace(self, record: Any) -> None:  # noqa: ANN401 - as above
         """The ids that stand beside the attributes."""
         row, trace, span = self.row, record.trace_id, record.span_id
-        if len(trace) == 16 and any(trace):  # noqa: PLR2004 - the width of an id
+        if len(trace) == _TRACE_BYTES and any(trace):
             row["trace_id"], row["trace_id_trust"] = trace, "asserted"
-            row["span_id"] = span if len(span) == 8 and any(span) else None  # noqa: PLR2004 - same
+            row["span_id"] = span if len(span) == _SPAN_BYTES and any(span) else None
 
     def _uris(self, whose: str) -> list[str]:
         names = self._said.get(f"envoy.{whose}_uri_san", "")
