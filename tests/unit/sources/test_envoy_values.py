@@ -149,7 +149,7 @@ def test_flags_stand_in_one_order(text: str | None, flags: str | None) -> None:
     [("a", "a", False), ("a,b", None, True), ("a,", "a", False), (",", None, False)],
 )
 def test_names_of_a_certificate_are_parted_at_commas(
-    names: str, only: str | None, is_many: bool
+    *, names: str, only: str | None, is_many: bool
 ) -> None:
     assert envoy.uris_of_text(names) == (only, is_many)
 
