@@ -55,6 +55,19 @@ class Decision(StrEnum):
     UNKNOWN = "unknown"
 
 
+class TlsFailure(StrEnum):
+    """Why a TLS handshake failed: a closed list."""
+
+    NO_PEER_CERTIFICATE = "no_peer_certificate"
+    VERIFICATION_FAILED = "verification_failed"
+    EXPIRED = "expired"
+    UNKNOWN_CA = "unknown_ca"
+    SAN_MISMATCH = "san_mismatch"
+    VERSION = "version"
+    PLAINTEXT = "plaintext"
+    OTHER = "other"
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """One column of the event schema.

@@ -90,12 +90,12 @@ _OF_BOTH: Final = (
     (
         "envoy.upstream_transport_failure",
         "CEL(upstream.transport_failure_reason)",
-        ("envoy_upstream_transport_failure",),
+        ("envoy_upstream_transport_failure", "tls_failure"),
     ),
     (
         "envoy.downstream_transport_failure",
         "CEL(connection.transport_failure_reason)",
-        ("envoy_downstream_transport_failure", "kind"),
+        ("envoy_downstream_transport_failure", "tls_failure", "kind"),
     ),
     ("envoy.attempt_count", "UPSTREAM_REQUEST_ATTEMPT_COUNT", ("envoy_attempt_count",)),
     ("network.peer.address", "DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT", ("src_ip",)),
@@ -124,7 +124,7 @@ _OF_BOTH: Final = (
         "DOWNSTREAM_PEER_FINGERPRINT_256",
         ("tls_client_hash_sha256",),
     ),
-    ("envoy.upstream_peer_uri_san", "UPSTREAM_PEER_URI_SAN", ()),
+    ("envoy.upstream_peer_uri_san", "UPSTREAM_PEER_URI_SAN", _DST),
     ("envoy.connection_id", "CONNECTION_ID", ("envoy_connection_id",)),
     ("envoy.bytes_received", "BYTES_RECEIVED", ("http_request_body_size", "bytes_received")),
     ("envoy.bytes_sent", "BYTES_SENT", ("http_response_body_size", "bytes_sent")),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 from meshtrail.errors import QueryError
-from meshtrail.model.event import COLUMNS, Column, Decision, Kind, Trust
+from meshtrail.model.event import COLUMNS, Column, Decision, Kind, TlsFailure, Trust
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +35,7 @@ _CLOSED_LISTS: Final = {
     "kind": tuple(Kind),
     "decision": tuple(Decision),
     "dry_run_decision": tuple(Decision),
+    "tls_failure": tuple(TlsFailure),
 }
 
 

@@ -10,7 +10,10 @@ import re
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from meshtrail.sources import envoy_values as envoy
+from meshtrail.sources.custom_tags import SEVERAL_NAMES, read_upstream_name
+from meshtrail.sources.handshakes import LASTING
 from meshtrail.sources.reference_parts import read_ids
+from meshtrail.sources.tls_failures import read_failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,6 +42,8 @@ class AccessRow:
         self.row = row
         self.problems = problems
         self.facts = facts
+        self.callee: str | None = None
+        self.ends_tls = False
 
     def refuse(self, reasons: Iterable[str | None]) -> None:
         """Tell nothing of the record but why it could not be read."""
@@ -81,14 +86,22 @@ class AccessRow:
             else:
                 row["request_id_text"] = request_id
 
-    def tell_identities(self, callers: Sequence[str], callees: Sequence[str]) -> None:
-        """Both ends, from the URI SANs of the peer's certificate and of the proxy's own."""
+    def tell_identities(
+        self, callers: Sequence[str], callees: Sequence[str], *, upstream: bytes
+    ) -> None:
+        """Both ends, from the URI SANs of the peer's certificate and of the proxy's own.
+
+        Args:
+            callers: of the peer's certificate.
+            callees: of the proxy's own.
+            upstream: of the upstream's certificate, as Envoy joins them.
+        """
         row, facts = self.row, self.facts
         caller, callee = self._only(callers, "peer"), self._only(callees, "local")
         row["side"] = envoy.side_of(
             upstream_cluster=row["envoy_upstream_cluster"],
             has_peer_certificate=caller is not None,
-            has_downstream_tls=row["tls_protocol_version"] is not None,
+            has_downstream_tls=self.ends_tls,
         )
         is_held = facts.is_authenticated and callee == facts.spiffe_id
         label = "attested" if is_held else "reported"
@@ -98,6 +111,9 @@ class AccessRow:
         if row["side"] == "source" and caller is None and facts.spiffe_id is not None:
             row["src_spiffe_id"], row["src_spiffe_id_trust"] = facts.spiffe_id, "derived"
         row["dst_spiffe_id"], row["dst_spiffe_id_trust"] = callee, label if callee else None
+        self.callee = callee
+        if row["side"] == "source":
+            self._upstream(upstream)
         for end in ("src", "dst"):
             parts = envoy.split_spiffe_id(row[f"{end}_spiffe_id"])
             row[f"{end}_trust_domain"] = parts.trust_domain
@@ -139,16 +155,37 @@ class AccessRow:
         row["dry_run_decision"] = shadow
         row["dry_run_policy"] = rbac.last("shadow_effective_policy_id")
         if row["decision"] != "unknown":
-            callee = row["dst_spiffe_id"]
-            is_held = self.facts.is_authenticated and callee in (None, self.facts.spiffe_id)
+            is_held = self.facts.is_authenticated and self.callee in (None, self.facts.spiffe_id)
             row["decision_trust"] = "attested" if is_held else "reported"
 
-    def tell_kind_of_connection(self) -> None:
-        """A failed handshake, if nothing could be said; else a connection."""
+    def tell_handshake(self) -> None:
+        """Whether the handshake of a connection failed, why, and what that makes of its caller."""
         row = self.row
-        failed = row["envoy_downstream_transport_failure"] is not None
-        is_silent = not (row["bytes_received"] or row["bytes_sent"])
-        row["kind"] = "handshake" if failed and is_silent else "connection"
+        reason = row["envoy_downstream_transport_failure"]
+        row["tls_failure"] = read_failure(reason or row["envoy_upstream_transport_failure"])
+        is_proven = (row["bytes_received"] or 0) > 0
+        has_ended = row["envoy_access_log_type"] not in LASTING
+        is_untaken = "NR" in (row["envoy_response_flags"] or "").split(",")
+        failed = (
+            reason is not None and not is_proven and has_ended and (self.ends_tls or is_untaken)
+        )
+        row["kind"] = "handshake" if failed else "connection"
+        if not is_proven and row["src_spiffe_id_trust"] in ("attested", "reported"):
+            row["src_spiffe_id_trust"] = "asserted"
+
+    def _upstream(self, names: bytes) -> None:
+        """The callee of a source-side record is its upstream; several names are none."""
+        row = self.row
+        upstream = read_upstream_name(names)
+        if upstream.has_many:
+            self.problems.append(SEVERAL_NAMES)
+        label = None
+        if upstream.uri is not None:
+            is_held = self.facts.is_authenticated and self.callee in (None, self.facts.spiffe_id)
+            label = "attested" if is_held else "reported"
+            if row["envoy_upstream_transport_failure"] is not None:
+                label = "asserted"
+        row["dst_spiffe_id"], row["dst_spiffe_id_trust"] = upstream.uri, label
 
     def _only(self, uris: Sequence[str], whose: str) -> str | None:
         if len(uris) > 1:

@@ -12,15 +12,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from meshtrail.model.event import Decision, Kind, Trust
+from meshtrail.model.event import Decision, Trust
 from meshtrail.sources import envoy_values as envoy
 from meshtrail.sources.access_decisions import RbacWords, decide
 from meshtrail.sources.columns import decode_hex, labelled, map_distinct, mask_null, plain
+from meshtrail.sources.custom_tags import map_upstream
 from meshtrail.sources.trace_context import read_trace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from meshtrail.sources.custom_tags import CustomTags
     from meshtrail.sources.event_columns import EventColumns
     from meshtrail.sources.streams import Reporters
 
@@ -41,12 +43,14 @@ class Ends(NamedTuple):
         callee: string[n], the one URI SAN of the proxy's own.
         caller_many: bool[n], whether the caller's has several.
         callee_many: bool[n], whether the proxy's own has.
+        ends_tls: bool[n], whether the proxy ends the caller's TLS, or would have.
     """
 
     caller: pa.Array
     callee: pa.Array
     caller_many: pa.Array
     callee_many: pa.Array
+    ends_tls: pa.Array
 
 
 class Socket(NamedTuple):
@@ -106,14 +110,15 @@ def tell_correlation(
     out.columns["request_id_trust"] = labelled(pc.is_valid(request_id), Trust.ASSERTED.value)
 
 
-def tell_identities(ends: Ends, out: EventColumns, reporters: Reporters) -> None:
+def tell_identities(
+    ends: Ends, tags: CustomTags | None, out: EventColumns, reporters: Reporters
+) -> None:
     """Both ends from certificates, and how far each can be held to someone."""
     columns = out.columns
     caller, callee = plain(ends.caller), plain(ends.callee)
     out.problems["peer certificate with several URI SANs"] = ends.caller_many
     out.problems["local certificate with several URI SANs"] = ends.callee_many
-    has_tls = pc.is_valid(columns["tls_protocol_version"])
-    side = _sides(columns["envoy_upstream_cluster"], pc.is_valid(caller), has_tls)
+    side = _sides(columns["envoy_upstream_cluster"], pc.is_valid(caller), ends.ends_tls)
     columns["side"] = side
     held = reporters.held_to(callee)
     how = pc.if_else(held, Trust.ATTESTED.value, Trust.REPORTED.value)
@@ -129,6 +134,7 @@ def tell_identities(ends: Ends, out: EventColumns, reporters: Reporters) -> None
     columns["src_spiffe_id_trust"] = pc.if_else(own, Trust.DERIVED.value, caller_trust)
     columns["dst_spiffe_id"] = callee
     columns["dst_spiffe_id_trust"] = mask_null(how, pc.is_valid(callee))
+    map_upstream(out, tags, callee, reporters)
     for end in ("src", "dst"):
         domain, namespace, account = map_distinct(
             columns[f"{end}_spiffe_id"], envoy.split_spiffe_id, [_S, _S, _S]
@@ -159,8 +165,17 @@ def tell_addresses(
     columns["envoy_upstream_local_port"] = upstream_local.port
 
 
-def tell_decision(out: EventColumns, rbac: RbacWords, reporters: Reporters) -> None:
-    """What policies decided, by their own word or the details strings that are in ``out``."""
+def tell_decision(
+    out: EventColumns, rbac: RbacWords, *, own: pa.Array, reporters: Reporters
+) -> None:
+    """What policies decided, by their own word or the details strings that are in ``out``.
+
+    Args:
+        out: what to fill.
+        rbac: what RBAC filters wrote.
+        own: string[n], the SPIFFE ID of the certificate that the proxy showed its caller.
+        reporters: who sent each record.
+    """
     decided = decide(
         rbac,
         details=out.columns.get("envoy_response_code_details", pa.nulls(out.rows_count, _S)),
@@ -169,20 +184,9 @@ def tell_decision(out: EventColumns, rbac: RbacWords, reporters: Reporters) -> N
     out.columns.update(decided.columns())
     out.refuse(decided.problem)
     said = pc.not_equal(out.columns["decision"], Decision.UNKNOWN.value)
-    held = reporters.held_to(out.columns["dst_spiffe_id"], absent_is_held=True)
+    held = reporters.held_to(plain(own), absent_is_held=True)
     how = pc.if_else(held, Trust.ATTESTED.value, Trust.REPORTED.value)
     out.columns["decision_trust"] = mask_null(how, said)
-
-
-def kind_of_connections(out: EventColumns) -> pa.Array:
-    """Whether records of connections are of failed handshakes, by their bytes: string[n]."""
-    columns = out.columns
-    # Envoy gives a reason for plaintext behind a TLS inspector and for a pipe that broke after a
-    # good handshake, too. Only where nothing could be said has the handshake itself failed.
-    sizes = (columns["bytes_received"], columns["bytes_sent"])
-    is_silent = pc.and_(*(pc.equal(pc.fill_null(one, 0), 0) for one in sizes))
-    failed = pc.and_(is_silent, pc.is_valid(columns["envoy_downstream_transport_failure"]))
-    return pc.if_else(failed, Kind.HANDSHAKE.value, Kind.CONNECTION.value)
 
 
 def _split_path(path: pa.Array) -> tuple[pa.Array, pa.Array]:

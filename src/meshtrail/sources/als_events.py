@@ -32,8 +32,11 @@ from meshtrail.sources.columns import (
     spread,
     text,
 )
+from meshtrail.sources.custom_tags import map_tags, read_custom_tags
 from meshtrail.sources.envoy_messages import FlagFacts, TlsFacts, read_flags, read_tls
 from meshtrail.sources.event_columns import EventColumns
+from meshtrail.sources.handshakes import judge_handshakes
+from meshtrail.sources.tls_failures import map_failures
 
 if TYPE_CHECKING:
     from meshtrail.sources.streams import Reporters
@@ -59,18 +62,18 @@ def map_http(batch: pa.RecordBatch, reporters: Reporters) -> EventColumns:
     _map_common(batch, out, reporters)
     out.columns["bytes_received"] = _wire_bytes(batch, "downstream_wire_bytes_received")
     out.columns["bytes_sent"] = _wire_bytes(batch, "downstream_wire_bytes_sent")
+    out.columns["tls_failure"] = map_failures(out.columns["envoy_upstream_transport_failure"])
     return out
 
 
 def map_tcp(batch: pa.RecordBatch, reporters: Reporters) -> EventColumns:
     """Event columns of decoded TCP records."""
     out = EventColumns(batch.num_rows)
-    _map_common(batch, out, reporters)
+    ends = _map_common(batch, out, reporters)
     connection = "connection_properties"
-    received = integer(batch, connection, "received_bytes", to=_I64)
-    sent = integer(batch, connection, "sent_bytes", to=_I64)
-    out.columns["bytes_received"], out.columns["bytes_sent"] = received, sent
-    out.columns["kind"] = rules.kind_of_connections(out)
+    out.columns["bytes_received"] = integer(batch, connection, "received_bytes", to=_I64)
+    out.columns["bytes_sent"] = integer(batch, connection, "sent_bytes", to=_I64)
+    judge_handshakes(out, ends_tls=ends.ends_tls)
     return out
 
 
@@ -134,15 +137,19 @@ def _map_correlation(batch: pa.RecordBatch, out: EventColumns) -> None:
     rules.tell_correlation(out, traced, request_id=request_id)
 
 
-def _map_common(batch: pa.RecordBatch, out: EventColumns, reporters: Reporters) -> None:
+def _map_common(batch: pa.RecordBatch, out: EventColumns, reporters: Reporters) -> Ends:
+    """What requests and connections have in common; returns who was at both ends."""
     _map_times(batch, out)
-    tls = _map_tls(batch, out)
+    ends = _map_tls(batch, out)
     _map_envoy(batch, out)
-    ends = Ends(tls["caller"], tls["callee"], tls["caller_many"], tls["callee_many"])
-    rules.tell_identities(ends, out, reporters)
+    tags = read_custom_tags(field(batch, _COMMON, "custom_tags"))
+    if tags is not None:
+        map_tags(out, tags)
+    rules.tell_identities(ends, tags, out, reporters)
     _map_addresses(batch, out)
     rbac = read_metadata(field(batch, _COMMON, "metadata", "filter_metadata"), out.rows_count)
-    rules.tell_decision(out, rbac, reporters)
+    rules.tell_decision(out, rbac, own=ends.callee, reporters=reporters)
+    return ends
 
 
 def _map_times(batch: pa.RecordBatch, out: EventColumns) -> None:
@@ -163,8 +170,8 @@ def _map_times(batch: pa.RecordBatch, out: EventColumns) -> None:
     rules.tell_end(out)
 
 
-def _map_tls(batch: pa.RecordBatch, out: EventColumns) -> dict[str, pa.Array]:
-    """What both ends' TLS facts say; returns them all by name, for the identities."""
+def _map_tls(batch: pa.RecordBatch, out: EventColumns) -> Ends:
+    """What both ends' TLS facts say; returns who they are."""
     tls = read_distinct(field(batch, _COMMON, "tls_properties"), read_tls, TlsFacts)
     out.columns |= {
         "tls_protocol_version": tls["version"],
@@ -175,7 +182,13 @@ def _map_tls(batch: pa.RecordBatch, out: EventColumns) -> dict[str, pa.Array]:
         "tls_client_issuer": tls["issuer"],
     }
     out.refuse(tls["problem"])
-    return tls
+    return Ends(
+        caller=tls["caller"],
+        callee=tls["callee"],
+        caller_many=tls["caller_many"],
+        callee_many=tls["callee_many"],
+        ends_tls=tls["is_ended"],
+    )
 
 
 def _map_envoy(batch: pa.RecordBatch, out: EventColumns) -> None:

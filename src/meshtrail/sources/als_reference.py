@@ -8,6 +8,7 @@ facts.
 # ruff: noqa: ANN401 - generated classes have no types
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.message import DecodeError
@@ -27,6 +28,7 @@ from meshtrail.sources.reference_parts import (
     parse_message,
     read_message,
 )
+from meshtrail.sources.tls_failures import read_failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -69,8 +71,12 @@ class AlsRecord(AccessRow):
         self._times(common)
         self._tls(tls)
         self._envoy(common)
+        tags = _last(common.custom_tags)
+        self._tags(tags)
         self.tell_identities(
-            _uris(tls.peer_certificate_properties), _uris(tls.local_certificate_properties)
+            _uris(tls.peer_certificate_properties),
+            _uris(tls.local_certificate_properties),
+            upstream=tags.get(b"upstream_peer_uri_san", b""),
         )
         self._addresses(common)
         if is_http:
@@ -93,8 +99,10 @@ class AlsRecord(AccessRow):
             sent = record.connection_properties.sent_bytes
         row["bytes_received"] = _fitting(received) if present else None
         row["bytes_sent"] = _fitting(sent) if present else None
-        if not is_http:
-            self.tell_kind_of_connection()
+        if is_http:
+            row["tls_failure"] = read_failure(row["envoy_upstream_transport_failure"])
+        else:
+            self.tell_handshake()
 
     def _times(self, common: Any) -> None:
         for name, field in (
@@ -117,9 +125,10 @@ class AlsRecord(AccessRow):
 
     def _tls(self, tls: Any) -> None:
         row = self.row
-        row["tls_protocol_version"] = envoy.enum_name(tls.tls_version, envoy.TLS_VERSIONS)
-        if tls.HasField("tls_cipher_suite"):
-            row["tls_cipher"] = envoy.cipher_suite_name(tls.tls_cipher_suite.value)
+        suite = tls.tls_cipher_suite.value if tls.HasField("tls_cipher_suite") else None
+        row["tls_protocol_version"] = envoy.tls_version_name(tls.tls_version, suite)
+        row["tls_cipher"] = envoy.cipher_suite_name(suite)
+        self.ends_tls = tls.tls_version != 0
         row["tls_server_name"] = tls.tls_sni_hostname or None
         row["tls_client_ja3"] = tls.ja3_fingerprint or None
         row["tls_client_subject"] = tls.peer_certificate_properties.subject or None
@@ -143,6 +152,14 @@ class AlsRecord(AccessRow):
         )
         attempts = common.upstream_request_attempt_count
         row["envoy_attempt_count"] = attempts if 0 < attempts < 2**31 else None
+
+    def _tags(self, tags: dict[bytes, bytes]) -> None:
+        number = tags.get(b"connection_id", b"")
+        if re.fullmatch(rb"[1-9][0-9]{0,17}", number):
+            self.row["envoy_connection_id"] = int(number)
+        fingerprint = tags.get(b"peer_certificate_sha256", b"")
+        if re.fullmatch(rb"[0-9a-f]{64}", fingerprint):
+            self.row["tls_client_hash_sha256"] = bytes.fromhex(fingerprint.decode())
 
     def _addresses(self, common: Any) -> None:
         sockets: dict[str, SocketFacts] = {}
@@ -200,5 +217,5 @@ def _fitting(value: int) -> int | None:
     return value if value <= _INT64_MAX else None
 
 
-def _last(headers: Iterable[Any]) -> dict[str, str]:
-    return {item.key: item.value for item in headers}
+def _last(entries: Iterable[Any]) -> dict[Any, Any]:
+    return {item.key: item.value for item in entries}

@@ -56,6 +56,8 @@ COMMON_FIELDS: Final[FieldTree] = {
     "upstream_transport_failure_reason": None,
     "route_name": None,
     "downstream_direct_remote_address": BYTES,
+    # As bytes: what a tag holds may come from a peer, and must not make a record unreadable.
+    "custom_tags": {"key": BYTES, "value": BYTES},
     "duration": _PERIOD,
     "upstream_request_attempt_count": None,
     "connection_termination_details": None,

@@ -30,6 +30,7 @@ class TlsFacts(NamedTuple):
 
     Attributes:
         version: as in ``envoy_values.TLS_VERSIONS``.
+        is_ended: whether the proxy ends the caller's TLS, or would have.
         cipher: IANA name.
         server_name: SNI.
         ja3: fingerprint of the caller.
@@ -43,6 +44,7 @@ class TlsFacts(NamedTuple):
     """
 
     version: str | None = None
+    is_ended: bool = False
     cipher: str | None = None
     server_name: str | None = None
     ja3: str | None = None
@@ -71,7 +73,8 @@ def read_tls(data: bytes | None) -> TlsFacts:
     caller = [name.uri for name in tls.peer_certificate_properties.subject_alt_name if name.uri]
     callee = [name.uri for name in tls.local_certificate_properties.subject_alt_name if name.uri]
     return TlsFacts(
-        version=envoy.enum_name(tls.tls_version, envoy.TLS_VERSIONS),
+        version=envoy.tls_version_name(tls.tls_version, suite),
+        is_ended=tls.tls_version != 0,
         cipher=envoy.cipher_suite_name(suite),
         server_name=tls.tls_sni_hostname or None,
         ja3=tls.ja3_fingerprint or None,

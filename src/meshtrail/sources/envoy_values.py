@@ -88,6 +88,8 @@ _OPENSSL_NAMES: Final = {
 NO_CIPHER: Final = 0xFFFF
 """What Envoy reports when no handshake got as far as a cipher suite."""
 
+_SUITES_OF_1_3: Final = 0x13
+
 RESPONSE_FLAGS: Final = {
     "failed_local_healthcheck": "LH",
     "no_healthy_upstream": "UH",
@@ -241,6 +243,11 @@ def tls_version_of_text(version: str | None) -> str | None:
     return number if number in TLS_VERSIONS.values() and number != version else None
 
 
+def tls_version_of_cipher(name: str | None) -> str | None:
+    """``1.3`` for its suites, whose names say nothing of keys and so have no ``WITH``."""
+    return "1.3" if name and name.startswith("TLS_") and "_WITH_" not in name else None
+
+
 def protocol_of_text(protocol: str | None) -> str | None:
     """``1.1`` for ``HTTP/1.1``, and so on; null for what is no HTTP of ``PROTOCOL_VERSIONS``."""
     number = protocol.removeprefix("HTTP/") if protocol else None
@@ -274,6 +281,21 @@ def mend_utf8(data: bytes) -> str:
     """Text with ``!`` for each byte that is no UTF-8, as Envoy's access log service mends it."""
     # Each such byte becomes half of a surrogate pair, which no UTF-8 holds otherwise.
     return _ESCAPED.sub("!", data.decode(errors="surrogateescape"))
+
+
+def tls_version_name(code: int | None, suite: int | None) -> str | None:
+    """The version that a handshake agreed on; null where it got no further than the greeting.
+
+    Envoy names 1.2 for a connection that has agreed on nothing yet, and goes on doing so where it
+    was asked too early (a record of the connection's start). The suites of 1.3 are its own.
+
+    Source: RFC 8446 appendix B.4; a real Envoy 1.40.
+    """
+    if suite == NO_CIPHER:
+        return None
+    if suite is not None and suite >> 8 == _SUITES_OF_1_3:
+        return "1.3"
+    return enum_name(code, TLS_VERSIONS)
 
 
 def side_of(

@@ -28,9 +28,12 @@ from meshtrail.sources.columns import (
     read_distinct,
     without,
 )
+from meshtrail.sources.custom_tags import CustomTags, map_tags, read_upstream_name
 from meshtrail.sources.envoy_messages import RbacFacts, read_rbac_json
 from meshtrail.sources.event_columns import EventColumns
+from meshtrail.sources.handshakes import judge_handshakes
 from meshtrail.sources.otlp_log_records import LogRecords
+from meshtrail.sources.tls_failures import map_failures
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,12 +64,14 @@ def map_otlp_logs(records: pa.Array, reporters: Reporters) -> EventColumns:
     _map_response(logs, out)
     _map_sizes(logs, out)
     _map_correlation(logs, out)
-    rules.tell_identities(_read_ends(logs), out, reporters)
+    ends, tags = _read_ends(logs), _read_tags(logs, out)
+    map_tags(out, tags)
+    rules.tell_identities(ends, tags, out, reporters)
     _map_addresses(logs, out)
-    rules.tell_decision(out, _read_rbac(logs), reporters)
+    rules.tell_decision(out, _read_rbac(logs), own=ends.callee, reporters=reporters)
     # That nothing is known of a decision is said of requests and connections alone.
     out.columns["decision"] = mask_null(out.columns["decision"], logs.is_envoy)
-    _map_kind(logs, out)
+    _map_kind(logs, ends, out)
     out.blank_refused(logs.bad)
     return out
 
@@ -104,15 +109,16 @@ def _map_envoy(logs: LogRecords, out: EventColumns) -> None:
     columns["envoy_attempt_count"] = logs.number(
         "envoy.attempt_count", out, to=_I32, zero_is_null=True
     )
-    columns["envoy_connection_id"] = logs.number("envoy.connection_id", out, to=_I64)
 
 
 def _map_tls(logs: LogRecords, out: EventColumns) -> None:
     columns = out.columns
-    columns["tls_protocol_version"] = _of_distinct(
-        logs.text("envoy.tls_version"), envoy.tls_version_of_text
-    )
-    columns["tls_cipher"] = _of_distinct(logs.text("envoy.tls_cipher"), envoy.cipher_of_text)
+    version = _of_distinct(logs.text("envoy.tls_version"), envoy.tls_version_of_text)
+    cipher = logs.text("envoy.tls_cipher")
+    implied = _of_distinct(cipher, envoy.tls_version_of_cipher)
+    agreed = pc.coalesce(plain(implied), mask_null(plain(version), pc.is_valid(cipher)))
+    columns["tls_protocol_version"] = pc.dictionary_encode(agreed)
+    columns["tls_cipher"] = _of_distinct(cipher, envoy.cipher_of_text)
     for name, source in (
         ("tls_server_name", "envoy.tls_server_name"),
         ("tls_client_ja3", "envoy.tls_ja3"),
@@ -120,9 +126,6 @@ def _map_tls(logs: LogRecords, out: EventColumns) -> None:
         ("tls_client_issuer", "envoy.peer_issuer"),
     ):
         columns[name] = pc.dictionary_encode(logs.text(source))
-    columns["tls_client_hash_sha256"], _ = decode_hex(
-        logs.text("envoy.peer_certificate_sha256"), _SHA256
-    )
 
 
 def _map_request(logs: LogRecords, out: EventColumns) -> None:
@@ -179,7 +182,23 @@ def _read_ends(logs: LogRecords) -> Ends:
         )
         found.append((only, pc.fill_null(is_many, fill_value=False)))
     (caller, caller_many), (callee, callee_many) = found
-    return Ends(caller, callee, caller_many, callee_many)
+    ends_tls = pc.is_valid(logs.text("envoy.tls_version"))
+    return Ends(caller, callee, caller_many, callee_many, ends_tls)
+
+
+def _read_tags(logs: LogRecords, out: EventColumns) -> CustomTags:
+    """What the access log service tells in custom tags."""
+    names = logs.text("envoy.upstream_peer_uri_san")
+    uri, has_many = map_distinct(
+        names, lambda text: read_upstream_name((text or "").encode()), [_S, pa.bool_()]
+    )
+    client_hash, _ = decode_hex(logs.text("envoy.peer_certificate_sha256"), _SHA256)
+    return CustomTags(
+        connection_id=logs.number("envoy.connection_id", out, to=_I64, zero_is_null=True),
+        client_hash=client_hash,
+        upstream_uri=plain(uri),
+        upstream_has_many=pc.fill_null(has_many, fill_value=False),
+    )
 
 
 def _map_addresses(logs: LogRecords, out: EventColumns) -> None:
@@ -212,10 +231,19 @@ def _read_rbac(logs: LogRecords) -> RbacWords:
     return RbacWords(facts, np.concatenate(rows), logs.rows_count)
 
 
-def _map_kind(logs: LogRecords, out: EventColumns) -> None:
-    of_connections = rules.kind_of_connections(out)
-    kind = pc.if_else(pa.array(logs.is_request), Kind.REQUEST.value, of_connections)
-    out.columns["kind"] = pc.if_else(pa.array(logs.is_envoy), kind, Kind.LOG_RECORD.value)
+def _map_kind(logs: LogRecords, ends: Ends, out: EventColumns) -> None:
+    """Kind, and what a handshake that failed is of: all of a connection, not of a request."""
+    columns, is_request = out.columns, pa.array(logs.is_request)
+    caller_trust = columns["src_spiffe_id_trust"]
+    judge_handshakes(out, ends_tls=ends.ends_tls)
+    columns["src_spiffe_id_trust"] = pc.if_else(
+        is_request, caller_trust, columns["src_spiffe_id_trust"]
+    )
+    of_upstream = plain(map_failures(columns["envoy_upstream_transport_failure"]))
+    failure = pc.if_else(is_request, of_upstream, plain(columns["tls_failure"]))
+    columns["tls_failure"] = pc.dictionary_encode(failure)
+    kind = pc.if_else(is_request, Kind.REQUEST.value, columns["kind"])
+    columns["kind"] = pc.if_else(pa.array(logs.is_envoy), kind, Kind.LOG_RECORD.value)
 
 
 def _of_distinct(column: pa.Array, read: Callable[[str | None], str | None]) -> pa.Array:

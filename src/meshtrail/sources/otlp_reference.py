@@ -20,6 +20,7 @@ from meshtrail.sources.envoy_messages import NOT_JSON, plain_reason
 from meshtrail.sources.otlp_log_records import NOT_ONE_RECORD
 from meshtrail.sources.otlp_log_schema import RECORDS, RESOURCES, SCOPES, log_export_descriptor
 from meshtrail.sources.reference_parts import parse_message
+from meshtrail.sources.tls_failures import read_failure
 
 if TYPE_CHECKING:
     from meshtrail.sources.streams import StreamFacts
@@ -106,18 +107,21 @@ class OtlpLogRow(AccessRow):
         self._response()
         self._sizes(is_request=is_request)
         self._correlation(record)
-        self.tell_identities(self._uris("peer"), self._uris("local"))
+        upstream = self._said.get("envoy.upstream_peer_uri_san", "")
+        self._connection()
+        self.tell_identities(self._uris("peer"), self._uris("local"), upstream=upstream.encode())
         self.tell_addresses(
             peer=self._socket("network.peer."),
             local=self._socket("network.local."),
-            upstream=self._upstream(),
+            upstream=self._host(),
             upstream_local=self._socket("envoy.upstream_local_"),
         )
         self.tell_decision(rbac)
         if is_request:
             self.row["kind"] = "request"
+            self.row["tls_failure"] = read_failure(self.row["envoy_upstream_transport_failure"])
         else:
-            self.tell_kind_of_connection()
+            self.tell_handshake()
 
     def _times(self, record: Any) -> None:  # noqa: ANN401 - as above
         row, moment = self.row, record.time_unix_nano
@@ -144,19 +148,24 @@ class OtlpLogRow(AccessRow):
         ):
             row[f"envoy_{name}"] = said.get(f"envoy.{name}")
         row["envoy_attempt_count"] = self._number("envoy.attempt_count", _INT32_MAX) or None
-        row["envoy_connection_id"] = self._number("envoy.connection_id")
 
     def _tls(self) -> None:
         row, said = self.row, self._said
-        row["tls_protocol_version"] = envoy.tls_version_of_text(said.get("envoy.tls_version"))
-        row["tls_cipher"] = envoy.cipher_of_text(said.get("envoy.tls_cipher"))
+        version, cipher = said.get("envoy.tls_version"), said.get("envoy.tls_cipher")
+        agreed = envoy.tls_version_of_text(version) if cipher else None
+        row["tls_protocol_version"] = envoy.tls_version_of_cipher(cipher) or agreed
+        row["tls_cipher"] = envoy.cipher_of_text(cipher)
+        self.ends_tls = version is not None
         row["tls_server_name"] = said.get("envoy.tls_server_name")
         row["tls_client_ja3"] = said.get("envoy.tls_ja3")
         row["tls_client_subject"] = said.get("envoy.peer_subject")
         row["tls_client_issuer"] = said.get("envoy.peer_issuer")
-        digest = said.get("envoy.peer_certificate_sha256", "")
+
+    def _connection(self) -> None:
+        self.row["envoy_connection_id"] = self._number("envoy.connection_id") or None
+        digest = self._said.get("envoy.peer_certificate_sha256", "")
         if re.fullmatch("[0-9a-f]{64}", digest):
-            row["tls_client_hash_sha256"] = bytes.fromhex(digest)
+            self.row["tls_client_hash_sha256"] = bytes.fromhex(digest)
 
     def _request(self) -> None:
         row, said = self.row, self._said
@@ -209,7 +218,7 @@ class OtlpLogRow(AccessRow):
         ip, port = self._said.get(f"{name}address"), self._number(f"{name}port", _INT32_MAX)
         return (None, None) if ip is None or port is None else (ip, port)
 
-    def _upstream(self) -> SocketFacts:
+    def _host(self) -> SocketFacts:
         match = _SOCKET.fullmatch(self._said.get("envoy.upstream_host", ""))
         return (match[1] or match[2], int(match[3])) if match else (None, None)
 

@@ -11,6 +11,7 @@ from meshtrail.model.otlp_attributes import Told
 from meshtrail.wiring.access_logs import (
     PERIOD,
     PORTIONS,
+    TAGS,
     format_http_log,
     format_tcp_log,
     make_log_names,
@@ -31,6 +32,12 @@ if TYPE_CHECKING:
 
 CLUSTER: Final = "meshtrail"
 _OF_RBAC: Final = " Decisions of\n# RBAC filters are in the record without being asked for."
+_OF_TAGS: Final = """\
+# An Envoy older than 1.37 refuses the custom_tags, wherever they stand: leave them out there, and
+# events lack the number of the connection, the hash of the caller's certificate, and at the source
+# the identity of the callee.
+#
+"""
 _COMMAND: Final = "meshtrail emit-config envoy"
 _OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _TLS_INSPECTOR: Final = "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"
@@ -93,8 +100,9 @@ def format_envoy(wiring: EnvoyWiring) -> str:
 
 def _format_head(wiring: EnvoyWiring) -> str:
     command, add, portions = _COMMAND, "add what stands under each there.", PORTIONS
+    older = _OF_TAGS
     if wiring.is_otlp:
-        command, portions = f"{_COMMAND} --otlp", OTLP_PORTIONS
+        command, older, portions = f"{_COMMAND} --otlp", "", OTLP_PORTIONS
         add = "add what stands under\n# each there."
     return f"""\
 # What an Envoy needs to report to meshtrail at {wiring.collector.format()}, made by
@@ -104,7 +112,7 @@ def _format_head(wiring: EnvoyWiring) -> str:
 # --service-cluster): they become reporter_id and reporter_cluster. Add no filter and no sampling to
 # an access log: what was not sent is in no log, and nobody can tell.
 #
-{portions}"""
+{older}{portions}"""
 
 
 def _format_cluster(wiring: EnvoyWiring) -> str:
@@ -164,7 +172,7 @@ def _format_http(wiring: EnvoyWiring, names: LogNames) -> str:
     if wiring.is_otlp:
         log = format_otlp_log(names.http, cluster=CLUSTER, told=Told.REQUEST)
     else:
-        log = format_http_log(names.http, cluster=CLUSTER)
+        log = format_http_log(names.http, cluster=CLUSTER, tags=TAGS)
     # The access log service sends what filters wrote; of OTLP it is an attribute.
     of_rbac = "" if wiring.is_otlp else _OF_RBAC
     return f"""\
@@ -181,19 +189,20 @@ http_connection_manager:
 def _format_tcp(wiring: EnvoyWiring, names: LogNames) -> str:
     chosen = """\
   # The listener's log has the end of each connection already: a second record would count twice.
-  filter: {log_type_filter: {types: [TcpPeriodic]}}
+  filter: {log_type_filter: {types: [TcpUpstreamConnected, TcpPeriodic]}}
 """
     log = _format_connection_log(wiring, names.tcp, filtered=chosen)
     return f"""\
-# 5. In every tcp_proxy: a record of each connection every minute while it lasts, which may be days.
+# 5. In every tcp_proxy: a record of each connection as soon as its upstream is reached, and every
+# minute while it lasts, which may be days. connection_id joins them to its end.
 tcp_proxy:
   access_log:
 {indent(log, "  ")}
-  access_log_options: {{access_log_flush_interval: {PERIOD}}}
+  access_log_options: {{access_log_flush_interval: {PERIOD}, flush_access_log_on_connected: true}}
 """
 
 
 def _format_connection_log(wiring: EnvoyWiring, log_name: str, *, filtered: str = "") -> str:
     if wiring.is_otlp:
         return format_otlp_log(log_name, cluster=CLUSTER, told=Told.CONNECTION, filtered=filtered)
-    return format_tcp_log(log_name, cluster=CLUSTER, filtered=filtered)
+    return format_tcp_log(log_name, cluster=CLUSTER, filtered=filtered, tags=TAGS)

@@ -23,20 +23,29 @@ def test_end_that_does_not_fit_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("received", "reason", "kind"),
-    [(0, "TLS_error", "handshake"), (1, "TLS_error", "connection"), (0, None, "connection")],
+    ("received", "reason", "ends_tls", "kind", "trust"),
+    [
+        (0, "TLS_error", True, "handshake", "asserted"),
+        (0, "TLS_error", False, "connection", "asserted"),
+        (1, "TLS_error", True, "connection", "attested"),
+        (0, None, True, "connection", "asserted"),
+    ],
 )
-def test_handshake_failed_where_nothing_could_be_said(
-    received: int, reason: str | None, kind: str
+def test_handshake_failed_where_nothing_came_in(
+    *, received: int, reason: str | None, ends_tls: bool, kind: str, trust: str
 ) -> None:
     access, row, _ = access_row()
+    access.ends_tls = ends_tls
     row |= {
         "bytes_received": received,
-        "bytes_sent": None,
         "envoy_downstream_transport_failure": reason,
+        "envoy_upstream_transport_failure": None,
+        "envoy_access_log_type": None,
+        "envoy_response_flags": None,
+        "src_spiffe_id_trust": "attested",
     }
-    access.tell_kind_of_connection()
-    assert row["kind"] == kind
+    access.tell_handshake()
+    assert (row["kind"], row["src_spiffe_id_trust"]) == (kind, trust)
 
 
 def test_refused_row_tells_only_why() -> None:

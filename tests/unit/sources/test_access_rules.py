@@ -46,23 +46,3 @@ def test_end_that_does_not_fit_is_told() -> None:
     rules.tell_end(out)
     assert out.columns["end_time"].to_pylist() == [3, None, None]
     assert out.problems["end of the happening does not fit"].to_pylist() == [False, True, False]
-
-
-@pytest.mark.parametrize(
-    ("received", "sent", "reason", "kind"),
-    [
-        (0, 0, "TLS_error", "handshake"),
-        (None, None, "TLS_error", "handshake"),
-        (0, 0, None, "connection"),
-        (1, 0, "TLS_error", "connection"),
-        (0, 1, "TLS_error", "connection"),
-    ],
-)
-def test_handshake_failed_where_nothing_could_be_said(
-    received: int | None, sent: int | None, reason: str | None, kind: str
-) -> None:
-    out = EventColumns(1)
-    out.columns["bytes_received"] = pa.array([received], pa.int64())
-    out.columns["bytes_sent"] = pa.array([sent], pa.int64())
-    out.columns["envoy_downstream_transport_failure"] = pa.array([reason], pa.string())
-    assert rules.kind_of_connections(out).to_pylist() == [kind]

@@ -11,6 +11,7 @@ from meshtrail.sources.envoy_values import (
     read_denial,
     split_policy_id,
     split_spiffe_id,
+    tls_version_name,
 )
 
 
@@ -156,3 +157,23 @@ def test_names_of_a_certificate_are_parted_at_commas(
 
 def test_mended_text_is_found_fast_and_has_a_mark_for_each_bad_byte() -> None:
     assert envoy.mend_utf8(b"\xff" * 100_000 + "é".encode()) == "!" * 100_000 + "é"
+
+
+@pytest.mark.parametrize(
+    ("code", "suite", "version"),
+    [
+        (3, 0xC02B, "1.2"),
+        (4, 0x1302, "1.3"),
+        (1, 0x002F, "1.0"),
+        # Asked before anything was agreed on, Envoy keeps the answer.
+        (3, 0x1302, "1.3"),
+        (3, 0xFFFF, None),
+        (0, None, None),
+        (3, None, "1.2"),
+        (9, None, "9"),
+    ],
+)
+def test_tls_version_is_the_one_that_was_agreed_on(
+    code: int, suite: int | None, version: str | None
+) -> None:
+    assert tls_version_name(code, suite) == version

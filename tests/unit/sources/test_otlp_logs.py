@@ -155,8 +155,8 @@ def test_numbers_and_times_that_are_none_are_told() -> None:
     assert row["decode_error"].split("; ") == [
         "time_unix_nano is not a time",
         "envoy.duration is not a time",
-        "envoy.connection_id is not a number",
         "http.response.status_code is not a number",
+        "envoy.connection_id is not a number",
     ]
     assert not {"time", "duration", "http_response_status_code"} & row.keys()
     assert "time" not in event(request(), time_ns=0)

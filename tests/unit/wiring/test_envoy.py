@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from meshtrail.errors import ConfigError
+from meshtrail.sources.custom_tags import CLIENT_HASH, CONNECTION_ID, UPSTREAM_NAMES
 from meshtrail.wiring import EnvoyWiring, format_envoy, parse_endpoint
 from tests.unit.wiring.wirings import (
     COLLECTOR,
@@ -74,7 +75,22 @@ def test_end_of_a_connection_is_logged_by_the_listener_alone() -> None:
     assert "filter" not in listener_log
     assert "filter" not in http_log
     [tcp_log] = found["tcp_proxy"]["access_log"]
-    assert tcp_log["filter"] == {"log_type_filter": {"types": ["TcpPeriodic"]}}
+    moments = ["TcpUpstreamConnected", "TcpPeriodic"]
+    assert tcp_log["filter"] == {"log_type_filter": {"types": moments}}
+    assert found["tcp_proxy"]["access_log_options"]["flush_access_log_on_connected"] is True
+
+
+@pytest.mark.parametrize("name", [name for name, wiring in ENVOY.items() if not wiring.is_otlp])
+def test_every_log_asks_for_the_tags_that_become_columns(name: str) -> None:
+    found = pieces(ENVOY[name])
+    for place in LOGGING:
+        [log] = found[place]["access_log"]
+        tags = log["typed_config"]["common_config"]["custom_tags"]
+        assert {tag["tag"]: tag["value"] for tag in tags} == {
+            CONNECTION_ID: "%CONNECTION_ID%",
+            CLIENT_HASH: "%DOWNSTREAM_PEER_FINGERPRINT_256%",
+            UPSTREAM_NAMES: "%UPSTREAM_PEER_URI_SAN%",
+        }
 
 
 def test_log_names_are_all_different() -> None:
