@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import threading
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,13 +19,14 @@ from tests.als_records import derive, derive_both, entry, opened
 from tests.e2e import wired_proxy as wired
 from tests.e2e.wired_proxy import LOOPBACK, Caller, Config
 from tests.otlp_records import cut_export
+from tests.rig.configuration import upstream_mtls
 from tests.rig.envoy import Envoy
 from tests.rig.otlp_receiver import running_otlp_receiver
 from tests.rig.receiver import running_receiver
 from tests.rig.recorder import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
 Row = dict[str, Any]
@@ -54,10 +54,12 @@ FROM_NEITHER = {
     "reporter_token": "the stream of this test has none",
     "reporter_conflict": "the stream of this test has none",
 }
-REQUESTS_COUNT = 13
-RECORDS_COUNT = REQUESTS_COUNT + 13 + 2 + 2 * 2 + 2
-"""Requests, as many connections for them, two TCP connections at their ends and, in their own log,
-as the upstream was reached and at their ends again, two handshakes."""
+REQUESTS_COUNT = 13 + 2
+RECORDS_COUNT = 2 * REQUESTS_COUNT + 2 + 2 * 2 + 2
+"""Requests, one of them at both ends, and as many connections for them; two TCP connections at
+their ends and, in their own log, as the upstream was reached and at their ends again; two
+handshakes."""
+TO_PAYMENTS = "outbound|8080||payments.shop.svc.cluster.local"
 
 
 @dataclass(slots=True)
@@ -121,8 +123,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         )
 
 
-def sidecar(world: World) -> Config:
-    """A whole configuration with the pieces of both kinds of log at their places."""
+def pieces_of_both(world: World) -> Config:
+    """What is printed for both kinds of log, at the places of one of them."""
     [pieces] = wired.emit("envoy", "--address", f"{LOOPBACK}:{world.als_port}")
     [of_otlp] = wired.emit("envoy", "--otlp", "--address", f"{LOOPBACK}:{world.otlp_port}")
     [otlp_cluster] = of_otlp["clusters"]
@@ -134,9 +136,30 @@ def sidecar(world: World) -> Config:
     for log in pieces["tcp_proxy"]["access_log"]:
         # As printed but for the filter, which waits a minute for its first record.
         del log["filter"]
-    http, tcp, added = (
-        pieces[place] for place in ("http_connection_manager", *PLACES[2:], PLACES[0])
+    pieces["clusters"].append(otlp_cluster)
+    return pieces
+
+
+def source(world: World, inbound: int) -> Config:
+    """The configuration of a proxy that calls the other one through mTLS."""
+    pieces = pieces_of_both(world)
+    tls = upstream_mtls(world.authority, world.frontend, peer=PAYMENTS, sni=wired.SERVER_NAME)
+    http = wired.http_manager(
+        added=pieces["http_connection_manager"],
+        routes=[{"match": {"prefix": "/"}, "route": {"cluster": TO_PAYMENTS}}],
+        policies=False,
     )
+    return wired.bootstrap(
+        listeners=[wired.listener("outbound", [http], added=pieces["listener"])],
+        clusters=[*pieces["clusters"], wired.cluster(TO_PAYMENTS, inbound, tls=tls)],
+    )
+
+
+def sidecar(world: World) -> Config:
+    """A whole configuration with the pieces of both kinds of log at their places."""
+    pieces = pieces_of_both(world)
+    http, tcp = pieces["http_connection_manager"], pieces["tcp_proxy"]
+    added = pieces["listener"]
     of_tls = {**added, **pieces["tls_listener"]}
     tls = wired.downstream_tls(world.authority, world.payments)
     retry = {"retry_on": "connect-failure,reset", "num_retries": 2}
@@ -167,7 +190,6 @@ def sidecar(world: World) -> Config:
         ],
         clusters=[
             *pieces["clusters"],
-            otlp_cluster,
             wired.cluster("inbound|8080||", world.grpc_port, is_http2=True),
             wired.cluster("inbound|9000||", world.echo_port),
             wired.cluster("broken-tls", world.echo_port, tls=wired.upstream_tls()),
@@ -219,21 +241,27 @@ class Both:
         return self.als[key], self.otlp[key]
 
 
-def has_all(records: Sequence[object]) -> bool:
-    return len(records) >= RECORDS_COUNT
+def wait_for(received: Received, count: int) -> None:
+    """Wait until so many records of each kind have come."""
+    wait_until(
+        lambda: min(len(received.als), len(received.otlp)) >= count,
+        f"{count} records of both kinds have come",
+        seconds_max=ARRIVAL_S_MAX,
+    )
 
 
 @pytest.fixture(scope="module")
 def both(world: World) -> Both:
     received = world.received
     with Envoy("both", sidecar(world), directory=world.directory) as envoy:
-        send_everything(world, envoy.ports())
-        for kind in (received.als, received.otlp):
-            wait_until(
-                partial(has_all, kind),
-                f"{RECORDS_COUNT} records of both kinds have come",
-                seconds_max=ARRIVAL_S_MAX,
-            )
+        ports = envoy.ports()
+        send_everything(world, ports)
+        config = source(world, ports["inbound"])
+        with Envoy("source", config, directory=world.directory) as calling:
+            assert wired.get_plain(calling.ports()["outbound"], "/mesh") == 200
+            # The connection between the two ends with the one that calls.
+            wait_for(received, RECORDS_COUNT - 1)
+        wait_for(received, RECORDS_COUNT)
         assert envoy.records_dropped() == 0
     resources = [resource_pb2.Resource.FromString(resource) for resource, _ in received.otlp]
     said = [
@@ -330,6 +358,15 @@ def test_what_was_sent_is_what_is_told(both: Both) -> None:
     assert [
         both.pair(path)[1]["rpc_grpc_status_code"] for path in (wired.CHARGE, wired.UNKNOWN)
     ] == [0, 12]
+
+
+def test_callee_is_told_at_the_source_by_its_certificate(both: Both) -> None:
+    ends = {row["side"]: key for key, row in both.otlp.items() if row.get("url_path") == "/mesh"}
+    assert ends.keys() == {"source", "destination"}
+    for rows in (both.als, both.otlp):
+        row = rows[ends["source"]]
+        assert row["dst_spiffe_id"] == PAYMENTS
+        assert row["envoy_upstream_cluster"] == TO_PAYMENTS
 
 
 def test_failed_handshakes_and_connections_are_told_apart(both: Both) -> None:
