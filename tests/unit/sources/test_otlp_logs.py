@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from meshtrail.model.entry import PayloadFormat
-from meshtrail.model.otlp_attributes import ATTRIBUTES, Told
+from meshtrail.model.otlp_attributes import ACCESS_LOG_TYPE, ATTRIBUTES, Told
 from tests.als_records import (
     FRONTEND,
     PAYMENTS,
@@ -82,7 +82,7 @@ def test_handshake_that_failed_is_one_and_its_caller_only_asserted() -> None:
 
 
 def test_log_record_of_an_application_tells_its_time_and_trace_and_nothing_else() -> None:
-    said = {"http.request.method": "GET", "url.scheme": "http", "message": "hello"}
+    said = {key: value for key, value in request().items() if key != ACCESS_LOG_TYPE}
     trace = {"trace_id": b"t" * 16, "span_id": b"s" * 8}
     row = event(said, severity_text="ERROR", **trace)
     bare = derive(opened(), entry(b"", PayloadFormat.OTLP_LOG))[1]
@@ -113,6 +113,10 @@ def test_trace_of_headers_counts_before_that_of_the_log_record() -> None:
         "asserted",
     )
     assert "span_id" not in event(untraced, trace_id=b"t" * 16)
+    # A span is of the trace that it stands beside, and of no other.
+    row = event(untraced | {"http.request.header.x-b3-traceid": "a" * 16}, **trace)
+    assert row["trace_id"].hex() == "0" * 16 + "a" * 16
+    assert "span_id" not in row
     assert "trace_id" not in event(untraced, trace_id=bytes(16), span_id=b"s" * 8)
 
 
@@ -160,6 +164,36 @@ def test_numbers_and_times_that_are_none_are_told() -> None:
     ]
     assert not {"time", "duration", "http_response_status_code"} & row.keys()
     assert "time" not in event(request(), time_ns=0)
+
+
+@pytest.mark.parametrize(
+    ("version", "cipher", "wanted"),
+    [
+        ("TLSv1.2", "ECDHE-RSA-AES128-GCM-SHA256", "1.2"),
+        ("TLSv1.2", "TLS_AES_128_GCM_SHA256", "1.3"),
+        ("TLSv1.2", "-", None),
+        ("-", "-", None),
+    ],
+)
+def test_tls_version_is_the_one_that_was_agreed_on(
+    version: str, cipher: str, wanted: str | None
+) -> None:
+    row = event(request(tls_version=version, tls_cipher=cipher))
+    assert row.get("tls_protocol_version") == wanted
+
+
+def test_request_without_a_byte_on_the_wire_has_still_a_caller() -> None:
+    row = event(request(wire_bytes_received="0", bytes_received="0"))
+    assert (row["kind"], row["src_spiffe_id_trust"]) == ("request", "attested")
+    silent = event(connection(bytes_received="0"))
+    assert (silent["kind"], silent["src_spiffe_id_trust"]) == ("connection", "asserted")
+
+
+def test_failure_of_a_request_is_that_of_its_upstream() -> None:
+    failures = {"upstream_transport_failure": REASON, "downstream_transport_failure": "TLS_error:"}
+    assert event(request(**failures))["tls_failure"] == "verification_failed"
+    assert "tls_failure" not in event(request(downstream_transport_failure=REASON))
+    assert event(connection(**failures))["tls_failure"] == "other"
 
 
 def test_certificate_and_connection_are_told() -> None:
