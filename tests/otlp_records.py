@@ -48,12 +48,12 @@ def log_entry(attributes: Mapping[str, str | bytes], *, seq: int = 1, **fields: 
 def cut_export(body: bytes) -> list[tuple[bytes, bytes]]:
     """Each record of an export: the bytes of its resource, and its payload as in an entry."""
     cut = []
-    for _, element in _fields(body):
-        around = [(number, data) for number, data in _fields(element) if number != 2]
+    for _, element in fields_of(body):
+        around = [(number, data) for number, data in fields_of(element) if number != 2]
         resource = next((data for number, data in around if number == RESOURCE), b"")
-        for scope in (data for number, data in _fields(element) if number == 2):
-            scoped = [(number, data) for number, data in _fields(scope) if number != 2]
-            for record in (data for number, data in _fields(scope) if number == 2):
+        for scope in (data for number, data in fields_of(element) if number == 2):
+            scoped = [(number, data) for number, data in fields_of(scope) if number != 2]
+            for record in (data for number, data in fields_of(scope) if number == 2):
                 inner = _joined(scoped) + length_delimited(2, record)
                 payload = length_delimited(1, _joined(around) + length_delimited(2, inner))
                 cut.append((resource, payload))
@@ -64,7 +64,7 @@ def _joined(fields: list[tuple[int, bytes]]) -> bytes:
     return b"".join(length_delimited(number, data) for number, data in sorted(fields))
 
 
-def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:
+def fields_of(message: bytes) -> Iterator[tuple[int, bytes]]:
     """The fields of a message that has nothing but fields of bytes."""
     at = 0
     while at < len(message):

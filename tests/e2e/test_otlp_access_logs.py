@@ -18,7 +18,7 @@ from meshtrail.model.otlp_attributes import ATTRIBUTES
 from tests.als_records import derive, derive_both, entry, opened
 from tests.e2e import wired_proxy as wired
 from tests.e2e.wired_proxy import LOOPBACK, Caller, Config
-from tests.otlp_records import cut_export
+from tests.otlp_records import cut_export, fields_of
 from tests.rig.configuration import upstream_mtls
 from tests.rig.envoy import Envoy
 from tests.rig.otlp_receiver import running_otlp_receiver
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 Key = tuple[str, int, str | None]
+
+IDENTIFIER = 1
+ALS_FORMATS = {2: PayloadFormat.ALS_HTTP, 3: PayloadFormat.ALS_TCP}
+"""Field numbers of a message of the access log service, and what is in them."""
 
 ARRIVAL_S_MAX = 30.0
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -72,16 +76,15 @@ class Received:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def take_als(self, stream: int, data: bytes) -> None:
-        message = als_pb2.StreamAccessLogsMessage.FromString(data)
         with self._lock:
-            if message.HasField("identifier"):
-                self._log_names[stream] = message.identifier.log_name
-            name = self._log_names[stream]
-            for payload_format, logs in (
-                (PayloadFormat.ALS_HTTP, message.http_logs.log_entry),
-                (PayloadFormat.ALS_TCP, message.tcp_logs.log_entry),
-            ):
-                self.als += [(name, payload_format, one.SerializeToString()) for one in logs]
+            # By hand: a record that holds other bytes than UTF-8 makes its message no protobuf.
+            for number, part in fields_of(data):
+                if number == IDENTIFIER:
+                    identifier = als_pb2.StreamAccessLogsMessage.Identifier.FromString(part)
+                    self._log_names[stream] = identifier.log_name
+                    continue
+                name, payload_format = self._log_names[stream], ALS_FORMATS[number]
+                self.als += [(name, payload_format, record) for _, record in fields_of(part)]
 
     def take_otlp(self, data: bytes) -> None:
         with self._lock:
@@ -212,7 +215,8 @@ def send_everything(world: World, ports: dict[str, int]) -> None:
     assert caller.get(inbound, "/admin", {}) == 403
     assert caller.get(inbound, "/broken", {}) == 503
     assert caller.get(inbound, "/dash", {"user-agent": "-"}) == 200
-    assert caller.get(inbound, "/bytes", {"user-agent": "x\xff\xfey"}) == 200
+    odd = {"user-agent": "x\xff\xfey", "x-request-id": "\xff-7", "x-forwarded-for": "\xff"}
+    assert caller.get(inbound, "/bytes", odd) == 200
     assert caller.get(inbound, "/empty", {"content-type": ""}) == 200
     assert caller.get(inbound, "/method", {}, method="PROPFIND") == 200
     for method, outcome in ((wired.CHARGE, "OK"), (wired.UNKNOWN, "UNIMPLEMENTED")):
@@ -334,7 +338,7 @@ def test_method_that_the_access_log_service_has_no_word_for_is_told(both: Both) 
 
 def test_bytes_that_are_no_utf8_are_mended_alike_and_hide_nothing(both: Both) -> None:
     _, otlp = both.pair("/bytes")
-    assert otlp["user_agent_original"] == "x!!y"
+    assert (otlp["user_agent_original"], otlp["request_id_text"]) == ("x!!y", "!-7")
     assert otlp["src_spiffe_id"] == FRONTEND
 
 

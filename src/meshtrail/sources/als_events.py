@@ -21,6 +21,7 @@ from meshtrail.sources.addresses import read_addresses
 from meshtrail.sources.als_decisions import read_metadata
 from meshtrail.sources.als_decode import http_decoder, tcp_decoder
 from meshtrail.sources.als_schema import ADDRESSES
+from meshtrail.sources.attribute_values import read_texts
 from meshtrail.sources.columns import (
     Entries,
     field,
@@ -31,6 +32,7 @@ from meshtrail.sources.columns import (
     read_distinct,
     spread,
     text,
+    without,
 )
 from meshtrail.sources.custom_tags import map_tags, read_custom_tags
 from meshtrail.sources.envoy_messages import FlagFacts, TlsFacts, read_flags, read_tls
@@ -130,8 +132,9 @@ def _map_response(batch: pa.RecordBatch, out: EventColumns) -> None:
 
 def _map_correlation(batch: pa.RecordBatch, out: EventColumns) -> None:
     headers = Entries(field(batch, "request", "request_headers"))
+    stream_id = read_texts(field(batch, _COMMON, "stream_id"))
     request_id = pc.coalesce(
-        text(batch, "request", "request_id"), text(batch, _COMMON, "stream_id")
+        text(batch, "request", "request_id"), without(stream_id, pc.equal(stream_id, ""))
     )
     traced = {name: _header(headers, name, out.rows_count) for name in rules.TRACE_HEADERS}
     rules.tell_correlation(out, traced, request_id=request_id)

@@ -205,7 +205,8 @@ class AlsRecord(AccessRow):
         row = self.row
         if record.HasField("response"):
             row["http_response_body_size"] = _fitting(record.response.response_body_bytes)
-        request_id = record.request.request_id or record.common_properties.stream_id
+        stream_id = envoy.mend_utf8(record.common_properties.stream_id)
+        request_id = record.request.request_id or stream_id
         self.tell_correlation(_last(record.request.request_headers), request_id or None)
 
 
