@@ -22,8 +22,8 @@ PERIOD: Final = "60s"
 PORTIONS: Final = """\
 # Each log is sent every quarter of a second, as often as meshtrail seals, or when its buffer is
 # full. What would exceed the buffer while the collector takes nothing is dropped, and counted in
-# access_logs.grpc_access_log.logs_dropped. So it is 1 MiB (1,600 records) for each worker and log:
-# Envoy's own 16 KiB (26 records) do not last until the first TLS handshake is done.
+# access_logs.grpc_access_log.logs_dropped. So it is 1 MiB (1,400 records) for each worker and log:
+# Envoy's own 16 KiB (21 records) do not last until the first TLS handshake is done.
 """
 """Why the two numbers are what they are, as a comment."""
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from meshtrail.model.event import TlsFailure
@@ -156,6 +156,13 @@ def test_names_in_a_certificate_cannot_forge_another_class(names: list[str]) -> 
     reason = chain(f"{REFUSED}:{SANS}{','.join(names)}]")
     assert read_failure(reason) == "san_mismatch"
     assert read_failure(reason.replace(" ", "_")) == "san_mismatch"
+
+
+@given(text=_FORGERIES.map(lambda forgery: forgery.lstrip(":| ")) | st.text(min_size=1))
+def test_text_behind_an_error_cannot_forge_a_further_one(text: str) -> None:
+    # A colon alone stands between a name and its text, as between the parts of an error.
+    assume(not text.startswith("TLS_error_end"))
+    assert read_failure(f"TLS_error:|268435595:a:b:NO_CLASS:{text}") == "other"
 
 
 @given(st.text(max_size=80) | st.from_regex(r"TLS_error:?\|[0-9:|A-Za-z_ ]{0,60}", fullmatch=True))
