@@ -50,6 +50,7 @@ class LogRecords:
         self._values = pc.struct_field(entries.field("value"), "string_value")
         self._places = _places(entries, self.rows_count)
         self.is_envoy = self._places[_SLOTS[ACCESS_LOG_TYPE]] != _NOWHERE
+        self._forget_absent()
         self.is_request = self.is_envoy & self._is_of_request()
         for slot, attribute in enumerate(ATTRIBUTES):
             if Told.REQUEST not in attribute.told:
@@ -71,8 +72,7 @@ class LogRecords:
         found = places != _NOWHERE
         if not found.any():
             return pa.nulls(self.rows_count, pa.string())
-        column = read_texts(self._values.take(pa.array(places, mask=~found)))
-        return without(column, pc.or_(pc.equal(column, ""), pc.equal(column, ABSENT)))
+        return read_texts(self._values.take(pa.array(places, mask=~found)))
 
     def number(
         self, key: str, out: EventColumns, *, to: pa.DataType, zero_is_null: bool = False
@@ -99,10 +99,19 @@ class LogRecords:
         inner = Entries(middle.field(RECORDS))
         rows = outer.rows[middle.rows[inner.rows]]
         counts = np.bincount(rows, minlength=self.rows_count)
+        if (counts == 1).all():
+            return inner.flat
         for row in np.flatnonzero(counts != 1).tolist():
             self.bad.setdefault(row, NOT_ONE_RECORD)
         positions = np.flatnonzero(counts[rows] == 1)
         return spread(inner.flat, rows, positions, self.rows_count)
+
+    def _forget_absent(self) -> None:
+        """Make attributes without a value absent: half of them are, in a usual record."""
+        said = pc.invert(pc.is_in(self._values, pa.array([b"", ABSENT.encode()], pa.binary())))
+        # The last element stands for nowhere.
+        is_said = np.append(np.asarray(said), False)
+        self._places[~is_said[self._places]] = _NOWHERE
 
     def _is_of_request(self) -> npt.NDArray[np.bool_]:
         log_type = self.text(ACCESS_LOG_TYPE)
