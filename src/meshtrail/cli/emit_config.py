@@ -83,6 +83,12 @@ def make_emit_config_parser() -> Parser:
         help="names the logs NAME_http, NAME_tcp and NAME_listener (default: as Istio does, "
         "http_envoy_accesslog and so on)",
     )
+    parser.add_argument(
+        "--otlp",
+        action="store_true",
+        help="have Envoy's OpenTelemetry access logs sent instead of those of its access log "
+        "service: the same events, from larger records",
+    )
     add_json_option(parser, "the YAML with the facts that it was made of, as one JSON object")
     _add_envoy_options(parser)
     _add_istio_options(parser)
@@ -175,6 +181,7 @@ def _envoy_wiring(parser: Parser, arguments: argparse.Namespace) -> EnvoyWiring:
         collector_spiffe_id=arguments.collector_spiffe_id,
         log_prefix=arguments.log_name,
         service_name=arguments.service_name,
+        is_otlp=arguments.otlp,
     )
 
 
@@ -210,4 +217,5 @@ def _istio_wiring(arguments: argparse.Namespace) -> IstioWiring:
         collector_spiffe_id=arguments.collector_spiffe_id,
         root_namespace=arguments.root_namespace or _ROOT_NAMESPACE,
         log_prefix=arguments.log_name,
+        is_otlp=arguments.otlp,
     )

@@ -27,6 +27,7 @@ class Kind(StrEnum):
     CONNECTION = "connection"
     HANDSHAKE = "handshake"
     SPAN = "span"
+    LOG_RECORD = "log_record"
     STREAM_OPENED = "stream_opened"
     STREAM_CLOSED = "stream_closed"
     CLOCK = "clock"

@@ -146,12 +146,12 @@ def map_distinct(
 
 
 def read_distinct(
-    column: pa.Array, read: Callable[[bytes | None], Any], facts: type[Any]
+    column: pa.Array, read: Callable[[Any], Any], facts: type[Any]
 ) -> dict[str, pa.Array]:
-    """Read encoded messages, each distinct one once.
+    """Read messages, each distinct one once.
 
     Args:
-        column: binary[n].
+        column: binary[n] or string[n].
         read: one message -> its facts.
         facts: the NamedTuple that it gives, of text and truth values.
 

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from meshtrail.model.event import Trust
 from meshtrail.sources import span_values as spans
-from meshtrail.sources.als_events import UUID_TEMPLATE
+from meshtrail.sources.access_rules import UUID_TEMPLATE
 from meshtrail.sources.columns import decode_hex, labelled, map_distinct, mask_null, plain, without
 from meshtrail.sources.envoy_values import side_of
 

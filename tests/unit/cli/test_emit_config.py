@@ -40,6 +40,8 @@ def test_defaults_are_those_of_up_and_of_the_manifests(capsys: pytest.CaptureFix
             "envoy-sds-cluster",
             ["envoy", "--address", "[fd00::7]:4317", "--sds-cluster", "spire_agent"],
         ),
+        ("envoy-otlp", ["envoy", "--otlp"]),
+        ("istio-otlp", ["istio", "--otlp"]),
         ("istio-outside", ["istio", *ELSEWHERE, "--collector-spiffe-id", COLLECTOR]),
     ],
 )

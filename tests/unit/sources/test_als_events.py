@@ -11,6 +11,7 @@ from tests.als_records import (
     REQUEST_ID,
     certificate,
     derive,
+    derive_both,
     entry,
     http_bytes,
     inbound,
@@ -337,3 +338,15 @@ def test_sides_follow_the_cluster_then_the_certificate_then_the_upstream() -> No
     assert event(inbound(upstreamCluster="anything", **no_tls))["side"] == "source"
     assert event(inbound(upstreamCluster="inbound|80||", **no_tls))["side"] == "destination"
     assert "side" not in event(inbound(upstreamCluster="", **no_tls))
+
+
+def test_stream_id_of_any_bytes_hides_nothing_of_its_record() -> None:
+    # Envoy copies x-request-id there as it came.
+    payload = http_bytes({**inbound(streamId="@@"), "request": {"requestMethod": "GET"}})
+    assert payload.count(b"@@") == 1
+    row = derive_both(opened(), entry(payload.replace(b"@@", b"\xff7")))[1]
+    assert (row["kind"], row["request_id_text"], row["src_spiffe_id"]) == (
+        "request",
+        "!7",
+        FRONTEND,
+    )
