@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gzip
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,10 +13,11 @@ from google.rpc import status_pb2
 
 from meshtrail.collect import collector as collector_module
 from meshtrail.collect import otlp, otlp_http
-from meshtrail.errors import UnauthenticatedError
+from meshtrail.errors import DurabilityError, UnauthenticatedError
 from meshtrail.journal import JournalOptions
 from meshtrail.model.entry import PayloadFormat
 from meshtrail.sources.otlp_frame import Signal
+from meshtrail.store.durable import Disk
 from tests.collect_rig import QUICK, by_stream, read_entries, records
 from tests.fake_disks import SmallDisk
 from tests.otlp_messages import export, export_of, json_export, record, resource_part
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
     from meshtrail.collect.peer import Peer
     from tests.collect_rig import Collector
+    from tests.otlp_rig import Answer
 
 
 @pytest.fixture
@@ -273,3 +277,32 @@ def test_an_export_larger_than_a_file_of_the_journal_is_taken(directory: Path) -
             assert (await ask(collector, export_of(text)))[0] == 200
 
     assert records(play(directory, scene, journal_options=options))[0] == record("a" * 5_000)
+
+
+def test_a_failed_fsync_is_never_acknowledged_and_ends_the_collector(directory: Path) -> None:
+    answers: list[Answer] = []
+
+    async def scene(collector: Collector) -> None:
+        assert (await ask(collector, export_of("a")))[0] == 200
+        await collector.closed(1)
+        disk.is_failing = True
+        answers.append(await ask(collector, export_of("b")))
+
+    disk = FsyncDisk()
+    with pytest.raises(ExceptionGroup) as caught:
+        play(directory, scene, disk=disk)
+    assert caught.group_contains(DurabilityError)
+    ((status, headers, _),) = answers
+    assert (status, headers["retry-after"]) == (503, "1")
+
+
+class FsyncDisk(Disk):
+    """A disk whose next fsync fails when it is told so."""
+
+    def __init__(self) -> None:
+        self.is_failing = False
+
+    def fsync(self, fd: int) -> None:
+        if self.is_failing:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        super().fsync(fd)
