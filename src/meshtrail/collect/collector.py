@@ -206,7 +206,6 @@ class _Collector:
         self._own.close()
         self._commit.close()
         await self._commit.flush()
-        await server.drained()
         self._diag.info("collect_stopped")
 
     def _begin(self, make_framer: Callable[[Door, Stream, Peer], Framer], peer: Peer) -> Receiving:

@@ -54,7 +54,10 @@ REFUSED: list[tuple[dict[str, Any], int]] = [
 ]
 
 
-@pytest.mark.parametrize(("request_", "status"), REFUSED, ids=str)
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [pytest.param(*case, id=f"{case[1]} {at}") for at, case in enumerate(REFUSED)],
+)
 def test_a_request_that_is_refused_is_told_so_in_its_own_encoding(
     directory: Path, request_: dict[str, Any], status: int
 ) -> None:
@@ -161,6 +164,34 @@ def test_requests_of_one_connection_share_its_streams_also_when_pipelined(direct
     (stream,) = by_stream(play(directory, scene))
     assert records(stream) == [record(text) for text in "abc"]
     assert stream[-1].json["reason"] == "ended"
+
+
+def test_at_the_end_an_idle_connection_is_closed_and_a_request_under_way_is_answered(
+    directory: Path,
+) -> None:
+    async def scene(collector: Collector) -> None:
+        assert collector.otlp_http is not None
+        host, _, port = collector.otlp_http.rpartition(":")
+        idle, idle_writer = await asyncio.open_connection(host, int(port))
+        idle_writer.write(request_of(export_of("a")))
+        assert (await idle.readline()).startswith(b"HTTP/1.1 200 ")
+        slow, slow_writer = await asyncio.open_connection(host, int(port))
+        whole = request_of(export_of("b"))
+        begun = whole.replace(b"host:", b"expect: 100-continue\r\nhost:")[:-3]
+        slow_writer.write(begun)
+        assert await slow.readline() == b"HTTP/1.1 100 Continue\r\n"
+        collector.stop.set()
+        while await idle.read(1_000):
+            pass
+        slow_writer.write(whole[-3:])
+        assert b"HTTP/1.1 200 " in await slow.read()
+        for writer in (idle_writer, slow_writer):
+            writer.close()
+            await writer.wait_closed()
+
+    streams = by_stream(play(directory, scene))
+    assert [records(stream) for stream in streams] == [[record("a")], [record("b")]]
+    assert [stream[-1].json["reason"] for stream in streams] == ["shutdown", "shutdown"]
 
 
 def test_a_sender_that_goes_in_the_middle_of_a_body_leaves_nothing_behind(directory: Path) -> None:
