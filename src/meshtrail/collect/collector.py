@@ -12,7 +12,7 @@ from meshtrail.collect.address import parse_address
 from meshtrail.collect.als import ALS_METHOD, ALS_SERVICE, ALS_SOURCE, AlsFramer
 from meshtrail.collect.clock import CollectorClock
 from meshtrail.collect.credentials import CertificateFiles
-from meshtrail.collect.door import Door, KnownBlobs
+from meshtrail.collect.opening import KnownBlobs, StreamDoor
 from meshtrail.collect.otlp_doors import OtlpDoors
 from meshtrail.collect.own_stream import OwnStream
 from meshtrail.collect.payloads import CollectorFacts, encode_json
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 CLOCK_CHECK_S = 1.0
 
-_STREAMED: Final[dict[str, tuple[str, Callable[[Door, Stream, Peer], Framer]]]] = {
+_STREAMED: Final[dict[str, tuple[str, Callable[[StreamDoor, Stream, Peer], Framer]]]] = {
     f"/{ALS_SERVICE}/{ALS_METHOD}": (ALS_SOURCE, AlsFramer),
 }
 """The methods that clients stream to: what they send there, and what makes frames of it."""
@@ -133,7 +133,7 @@ class _Collector:
         self._stalls = Stalls(clock=self._clock, diag=diag, seal=self._seal_counter)
         self._commit = GroupCommit(journal, stalls=self._stalls, sleep=sleep)
         self._own = OwnStream(commit=self._commit, clock=self._clock, diag=diag)
-        self._door = Door(listener=options.grpc, collector=self._facts, blobs=KnownBlobs())
+        self._door = StreamDoor(listener=options.grpc, collector=self._facts, blobs=KnownBlobs())
         self._otlp = OtlpDoors(
             options,
             door=lambda: self._door,
@@ -208,7 +208,9 @@ class _Collector:
         await self._commit.flush()
         self._diag.info("collect_stopped")
 
-    def _begin(self, make_framer: Callable[[Door, Stream, Peer], Framer], peer: Peer) -> Receiving:
+    def _begin(
+        self, make_framer: Callable[[StreamDoor, Stream, Peer], Framer], peer: Peer
+    ) -> Receiving:
         stream = Stream()
         return Receiving(
             stream=stream,

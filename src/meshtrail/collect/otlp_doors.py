@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from meshtrail.collect.clock import CollectorClock
     from meshtrail.collect.diag import Diag
-    from meshtrail.collect.door import Door
+    from meshtrail.collect.opening import StreamDoor
     from meshtrail.collect.options import CollectOptions
     from meshtrail.collect.sender_identity import Identify
     from meshtrail.journal import GroupCommit
@@ -58,7 +58,7 @@ class OtlpDoors:
         self,
         options: CollectOptions,
         *,
-        door: Callable[[], Door],
+        door: Callable[[], StreamDoor],
         commit: GroupCommit,
         clock: CollectorClock,
         left_exports: bytes,
