@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from meshtrail.correlate.proxy_account import Loss, Push
+    from meshtrail.correlate.proxy_account import Loss
+    from meshtrail.correlate.pushes import Push
 
 MINUTE_NS: Final = 60_000_000_000
 MINUTE_GRACE_NS: Final = 30_000_000_000
@@ -82,7 +83,7 @@ class Minutes:
             }
 
     def _counted(self, from_ns: int, until_ns: int) -> dict[str, int | None]:
-        """How many records the reporter itself counted within a time: bounds, null without."""
+        """How many requests the reporter itself counted within a time: bounds, null without."""
         before = [push for at, push in self._counts if at <= from_ns]
         inside = [push for at, push in self._counts if from_ns < at <= until_ns]
         behind = [push for at, push in self._counts if at > until_ns]
@@ -90,6 +91,6 @@ class Minutes:
         is_one_process = all(later.is_of_process_of(earlier) for earlier, later in pairwise(known))
         if not known or not is_one_process:
             return {"counted_min": None, "counted_max": None}
-        least = inside[-1].written - inside[0].written if inside else 0
-        most = behind[0].written - before[-1].written if before and behind else None
+        least = inside[-1].requests - inside[0].requests if inside else 0
+        most = behind[0].requests - before[-1].requests if before and behind else None
         return {"counted_min": least, "counted_max": most}

@@ -59,6 +59,11 @@ def test_what_a_proxy_dropped_is_told_as_such() -> None:
     assert (gap["cause"], gap["missing_min"], gap["missing_max"]) == ("dropped", 5, 5)
 
 
+def test_requests_that_a_proxy_no_longer_logs_are_told_as_such() -> None:
+    (gap,) = gaps(record(3), count(10, 1), count(20, 1, unwritten=6))
+    assert (gap["cause"], gap["missing_min"], gap["missing_max"]) == ("not_written", 6, 6)
+
+
 def test_a_broken_connection_explains_what_went_missing_around_it() -> None:
     (gap,) = gaps(record(3), closed(15, "cancelled"), *counts(written=[1, 4]))
     assert (gap["cause"], gap["missing_min"]) == ("connection_reset", 3)
