@@ -94,6 +94,7 @@ class _Proxy:
     push: Push | None = None
     interval_ns: int = 0
     is_silent: bool = False
+    late_count: int = 0
     minutes: Minutes = field(default_factory=Minutes)
     reader: PushReader = field(default_factory=PushReader)
 
@@ -240,6 +241,9 @@ class Ledger:
             for loss in proxy.account.settle(received_before_ns=until_ns - GRACE_NS):
                 proxy.minutes.lose(loss)
                 yield self._tell_loss(number, loss)
+            late_count = proxy.account.late_count
+            proxy.minutes.add_count("late", until_ns // MINUTE_NS, late_count - proxy.late_count)
+            proxy.late_count = late_count
             yield from self._tell_silence(number, proxy, until_ns)
             for one in proxy.minutes.close(until_ns):
                 yield statements.minute(self._reporters.all[number], **one)

@@ -22,7 +22,15 @@ MINUTE_GRACE_NS: Final = 30_000_000_000
 """How long after its end a minute is told: what belongs to it is there then."""
 
 _COUNTS_MAX: Final = 256
-_FIGURES: Final = ("received", "duplicates", "undecoded", "expected", "paired", "answered")
+_FIGURES: Final = (
+    "received",
+    "duplicates",
+    "undecoded",
+    "late",
+    "expected",
+    "paired",
+    "answered",
+)
 
 
 @dataclass(slots=True)
@@ -38,6 +46,7 @@ class Minutes:
     def __init__(self) -> None:
         self._open: defaultdict[int, _Minute] = defaultdict(_Minute)
         self._counts: deque[tuple[int, Push]] = deque(maxlen=_COUNTS_MAX)
+        self._told_until = 0
 
     def add(self, figure: str, minutes: npt.NDArray[np.int64]) -> None:
         """Count one for each row.
@@ -50,6 +59,11 @@ class Minutes:
             return
         for minute, count in zip(*np.unique(minutes, return_counts=True), strict=True):
             self._open[int(minute)].figures[figure] += int(count)
+
+    def add_count(self, figure: str, minute: int, count: int) -> None:
+        """Count some for a minute, or take back what was counted; one that was told is over."""
+        if count:
+            self._open[max(minute, self._told_until)].figures[figure] += count
 
     def count(self, received_ns: int, push: Push) -> None:
         """Take a count of the reporter's own."""
@@ -73,6 +87,7 @@ class Minutes:
             if end_ns + MINUTE_GRACE_NS > until_ns:
                 return
             minute = self._open.pop(number)
+            self._told_until = number + 1
             yield {
                 "from_ns": from_ns,
                 "until_ns": end_ns,

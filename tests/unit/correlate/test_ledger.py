@@ -134,6 +134,13 @@ def test_minutes_tell_what_came_and_what_was_counted() -> None:
     assert first["counted_min"] == 13
 
 
+def test_what_comes_after_it_was_told_as_missing_is_told_as_late() -> None:
+    late = record(3, lag_s=40)
+    said = run(record(4), late, *counts(written=[2] * 8))
+    assert [one["missing_min"] for kind, one in said if kind is EntryType.GAP] == [1]
+    assert sum(one["late"] for kind, one in said if kind is EntryType.COUNTER) == 1
+
+
 def test_a_log_that_slept_for_a_month_is_passed_over_at_once() -> None:
     month_s = 30 * 86_400
     said = run(record(3), count(10, 1), record(month_s), until_s=month_s + 100)
