@@ -21,7 +21,7 @@ BROKEN = {"UF", "UC", "UR", "UPE"}
 WITHOUT_TIME_NS = 60 * 10**9
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class Part:
     row: Row
     is_callee: bool
@@ -38,6 +38,10 @@ class Part:
     @property
     def index(self) -> int:
         return int(self.row["log_index"])
+
+    @property
+    def name(self) -> tuple[int, str]:
+        return (self.index, "destination" if self.is_callee else "source")
 
     @property
     def received(self) -> int:
@@ -73,13 +77,13 @@ class Naive:
     caller_of_ip: dict[str, object] = field(default_factory=dict)
     pairs: set[tuple[int, int]] = field(default_factory=set)
     attempts: dict[int, int] = field(default_factory=dict)
-    unpaired: set[int] = field(default_factory=set)
-    retracted: set[int] = field(default_factory=set)
+    unpaired: set[tuple[int, str]] = field(default_factory=set)
+    retracted: set[tuple[int, str]] = field(default_factory=set)
 
     def run(self, rows: list[Row], *, until_ns: int) -> Naive:
         """All windows from the first row on, empty ones too."""
         window = self.options.window_ns
-        first = rows[0]["received_time"] // window if rows else 0
+        first = rows[0]["received_time"] // window if rows else until_ns
         for number in range(first, until_ns // window):
             start, end = number * window, (number + 1) * window
             self.step([row for row in rows if start <= row["received_time"] < end], end)
@@ -96,7 +100,9 @@ class Naive:
                     self.life[(*part.stream, part.is_callee)] = part.received
             self.note_address(row)
             if is_retried(row):
-                request = Part(row, False, upstream(row), None, False)
+                request = Part(
+                    row=row, is_callee=False, client=upstream(row), server=None, expects=False
+                )
                 new_retried.append((request, [row["envoy_attempt_count"] - 1]))
         self.match([part for part in self.waiting if part.request_id is not None], by_id=True)
         self.retried += new_retried
@@ -121,21 +127,21 @@ class Naive:
     def expire(self, part: Part, now: int) -> None:
         options = self.options
         last = self.life.get((*part.stream, not part.is_callee), 0)
-        until = min(
-            last + options.alive_ns, part.received + options.grace_ns + options.longest_ns
-        )
+        until = min(last + options.alive_ns, part.received + options.grace_ns + options.longest_ns)
         part.deferred_until = until if until >= now else None
         if part.deferred_until is not None or self.claim(part):
             return
         part.told = True
-        self.unpaired.add(part.index)
+        self.unpaired.add(part.name)
 
     def claim(self, part: Part) -> bool:
         """Whether a retried request has this record as one of its attempts."""
         if not part.is_callee or part.kind != "request" or part.request_id is None:
             return False
         for request, left in self.retried:
-            near = request.start - self.tolerance_ns <= part.start <= request.end + self.tolerance_ns
+            near = (
+                request.start - self.tolerance_ns <= part.start <= request.end + self.tolerance_ns
+            )
             assert part.client is not None
             at_home = (
                 request.client[0] == part.client[0]
@@ -147,7 +153,7 @@ class Naive:
                 self.attempts[part.index] = request.index
                 self.waiting.remove(part)
                 if part.told:
-                    self.retracted.add(part.index)
+                    self.retracted.add(part.name)
                 return True
         return False
 
@@ -178,14 +184,12 @@ class Naive:
         tolerance = self.tolerance_ns
         for callee in sorted(callees, key=lambda one: (one.start, one.index)):
             around = [
-                one
-                for one in free
-                if one.start - tolerance <= callee.start <= one.end + tolerance
+                one for one in free if one.start - tolerance <= callee.start <= one.end + tolerance
             ]
             if callee in self.waiting and around:
                 caller = min(around, key=lambda one: (one.end, one.start, one.index))
                 self.pairs.add((caller.index, callee.index))
-                self.retracted |= {one.index for one in (caller, callee) if one.told}
+                self.retracted |= {one.name for one in (caller, callee) if one.told}
                 free.remove(caller)
                 self.waiting.remove(caller)
                 self.waiting.remove(callee)
@@ -210,10 +214,11 @@ def parts_of(row: Row) -> list[Part]:
         server = dst if is_source else None
         is_broken = bool(BROKEN & set((row["envoy_response_flags"] or "").split(",")))
         expects = is_told and server is not None and not is_broken
-        parts.append(Part(row, False, up, server, expects))
+        parts.append(Part(row=row, is_callee=False, client=up, server=server, expects=expects))
     if client is not None and client != up and (not is_source or has_caller):
         expects = is_told and has_caller and (is_destination or is_source)
-        parts.append(Part(row, True, client, None if is_source else dst, expects))
+        server = None if is_source else dst
+        parts.append(Part(row=row, is_callee=True, client=client, server=server, expects=expects))
     return parts
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from meshtrail.correlate.pairing import Pairing, PairingOptions
@@ -27,7 +28,7 @@ class Found:
 
     pairs: dict[tuple[int, int], dict[str, Any]] = field(default_factory=dict)
     attempts: dict[int, dict[str, Any]] = field(default_factory=dict)
-    unpaired: dict[int, dict[str, Any]] = field(default_factory=dict)
+    unpaired: dict[tuple[int, str], dict[str, Any]] = field(default_factory=dict)
     counts: Counter[tuple[str | None, int, str]] = field(default_factory=Counter)
     forgotten_count: int = 0
 
@@ -37,33 +38,35 @@ class Found:
         for row in outcome.attempts.to_pylist():
             self.attempts[row["destination_index"]] = row
         for row in outcome.unpaired.to_pylist():
-            assert row["log_index"] not in self.unpaired or row["side"] == "destination"
-            self.unpaired[row["log_index"]] = row
+            part = row["log_index"], row["side"]
+            assert part not in self.unpaired, part
+            self.unpaired[part] = row
         for row in outcome.counts.to_pylist():
             for name in COUNTED:
-                self.counts[row["reporter_id"], row["minute"], name] += row[name]
+                key = row["reporter_id"], row["minute"], name
+                self.counts[key] += row[name]
         self.forgotten_count += outcome.forgotten_count
 
     def total(self, name: str) -> int:
         return sum(amount for key, amount in self.counts.items() if key[2] == name)
 
     @property
-    def retracted(self) -> set[int]:
-        """Log indexes of what was told as unpaired and then found a partner."""
+    def retracted(self) -> set[tuple[int, str]]:
+        """Log indexes and sides of what was told as unpaired and then found a partner."""
         ends = {
-            row[f"{end}_index"]
+            (row[f"{end}_index"], end)
             for row in self.pairs.values()
             for end in ("source", "destination")
             if row[f"retracts_{end}"]
         }
-        return ends | {at for at, row in self.attempts.items() if row["retracts_destination"]}
+        late = {at for at, row in self.attempts.items() if row["retracts_destination"]}
+        return ends | {(at, "destination") for at in late}
 
     @property
     def reasons(self) -> dict[int, str]:
-        """Why each record is without a partner in the end."""
-        return {
-            at: row["reason"] for at, row in self.unpaired.items() if at not in self.retracted
-        }
+        """Why each record is without a partner in the end, by log index."""
+        gone = self.retracted
+        return {part[0]: row["reason"] for part, row in self.unpaired.items() if part not in gone}
 
     def check_counts(self) -> None:
         """What was expected is, in the end, one of four things."""
@@ -88,7 +91,7 @@ def run_pairing(
     found = Found()
     edges = [0, *sorted(cuts), table.num_rows]
     known = list(gaps)
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         part = table.slice(start, end - start)
         found.add(pairing.take(part, tolerance_ns=tolerance_ns, gaps=known))
         known = []

@@ -8,7 +8,7 @@ as access logs do: at the end of what they tell, up to a flush later.
 
 from __future__ import annotations
 
-import random
+import random  # noqa: TID251 - seeded, so that a mesh can be made again
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -81,6 +81,7 @@ class SimulatedMesh:
         self.rows: list[Row] = []
         self._offset_ns_max = offset_ns_max
         self._pools: dict[tuple[int, int, bool], list[Connection]] = {}
+        self._copied = FORGED_ID
         self._calls_count = 0
         self._requests_count = 0
         self.pods = {
@@ -189,7 +190,9 @@ class SimulatedMesh:
             )
         self.destination_row(connection, start, end, **kind, envoy_access_log_type=None)
 
-    def stream(self, client: Pod, server: Pod, at_ns: int, *, took_ns: int, lag_ns: int = 0) -> None:
+    def stream(
+        self, client: Pod, server: Pod, at_ns: int, *, took_ns: int, lag_ns: int = 0
+    ) -> None:
         """A request that lasts; its end at the destination may be logged later."""
         start, end = EPOCH + at_ns, EPOCH + at_ns + took_ns
         connection = Connection(client, self._port(client), server, is_http2=True)
@@ -291,37 +294,39 @@ class SimulatedMesh:
 
     def traffic(self, *, seconds: int, calls_per_s: int) -> None:
         """All of it, mixed, with a caller that sends one request id and one that copies others'."""
-        choose, chance = self.random.choice, self.random.random
-        copied = FORGED_ID
         for second in range(seconds):
             for _ in range(calls_per_s):
-                at = second * SECOND + self.random.randrange(SECOND)
-                client = choose(self.meshed)
-                server = choose([pod for pod in self.meshed if pod.service != client.service])
-                kind = chance()
-                if kind < 0.05:
-                    replicas = [pod for pod in self.meshed if pod.service == server.service]
-                    self.retried(client, choose([replicas, replicas[::-1], replicas * 2]), at)
-                elif kind < 0.1:
-                    self.direct_response(client, at)
-                elif kind < 0.15:
-                    self.from_browser(server, at)
-                elif kind < 0.18:
-                    self.to_legacy(client, at)
-                elif kind < 0.21:
-                    self.through_gateway(client, server, at)
-                elif kind < 0.24:
-                    self.tcp(client, server, at, took_ns=self.random.randint(MS, 200 * SECOND))
-                elif client.service == "batch":
-                    self.request(client, server, at, request_id=choose([FORGED_ID, copied]))
-                elif kind < 0.6:
-                    self.request(client, server, at, is_http2=True)
-                else:
-                    self.request(client, server, at)
-                    copied = self.rows[-1]["request_id"] if self.rows else copied
+                self._happening(second * SECOND + self.random.randrange(SECOND))
         for pod in self.meshed:
             took = self.random.randint(seconds // 4, seconds) * SECOND
-            self.stream(pod, choose([one for one in self.meshed if one is not pod]), 0, took_ns=took)
+            others = [one for one in self.meshed if one is not pod]
+            self.stream(pod, self.random.choice(others), 0, took_ns=took)
+
+    def _happening(self, at: int) -> None:
+        choose = self.random.choice
+        client = choose(self.meshed)
+        server = choose([pod for pod in self.meshed if pod.service != client.service])
+        replicas = [pod for pod in self.meshed if pod.service == server.service]
+        ids: Row = {"request_id": choose([FORGED_ID, self._copied])} if client.service == "batch" else {}
+        kinds: list[tuple[float, Callable[[], None]]] = [
+            (5, lambda: self.retried(client, choose([replicas, replicas * 2]), at)),
+            (5, lambda: self.direct_response(client, at)),
+            (5, lambda: self.from_browser(server, at)),
+            (3, lambda: self.to_legacy(client, at)),
+            (3, lambda: self.through_gateway(client, server, at)),
+            (
+                3,
+                lambda: self.tcp(client, server, at, took_ns=self.random.randint(MS, 200 * SECOND)),
+            ),
+            (36, lambda: self.request(client, server, at, is_http2=True, **ids)),
+            (40, lambda: self.request(client, server, at, **ids)),
+        ]
+        (happen,) = self.random.choices(
+            [kind for _, kind in kinds], weights=[share for share, _ in kinds]
+        )
+        happen()
+        if self.rows and client.service != "batch":
+            self._copied = self.rows[-1]["request_id"] or self._copied
 
 
 def make_table(rows: Iterable[Row], *, first_index: int = 0) -> pa.Table:

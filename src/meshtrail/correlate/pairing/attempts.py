@@ -11,13 +11,18 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import numpy as np
+
 from meshtrail.correlate.pairing.names import NONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy.typing as npt
+
     from meshtrail.correlate.pairing.happenings import Columns
     from meshtrail.correlate.pairing.names import Codes
+    from meshtrail.correlate.pairing.sorted_runs import Keys
 
 RETRIED_MAX: Final = 100_000
 """Requests that are remembered; the oldest are forgotten first, about 40 MB at most."""
@@ -79,6 +84,11 @@ class RetriedRequests:
         """Forget what arrived before a moment."""
         while self._by_age and self._by_age[0].received_ns < received_ns:
             self._forget_oldest()
+
+    def knows(self, request_ids: Keys) -> npt.NDArray[np.bool_]:
+        """Which request ids are of requests with several attempts: bool[n]."""
+        known = self._by_request_id
+        return np.array([one in known for one in request_ids.tolist()], dtype=np.bool_)
 
     def claim(self, attempt: Attempt, *, reporter_of: Callable[[int], int]) -> int | None:
         """The log index of the request that an attempt is of, which then has one place less.

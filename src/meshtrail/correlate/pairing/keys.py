@@ -72,6 +72,6 @@ def read_request_ids(uuids: pa.Array, texts: pa.Array) -> Keys:
         encoded = dictionary_of(texts)
         known = [hash_bytes(str(text).encode()) or 1 for text in encoded.dictionary.to_pylist()]
         by_text = np.array([*known, 0], dtype=np.uint64)
-        has_text = np.asarray(pc.is_valid(texts))
+        has_text = np.asarray(pc.and_(pc.is_valid(texts), pc.is_null(uuids)))
         ids[has_text] = take_coded(encoded, by_text)[has_text]
     return ids

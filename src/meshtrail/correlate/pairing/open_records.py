@@ -39,7 +39,7 @@ class OpenRecords:
         columns: ``PART_TYPES`` by position; longer than ``count``.
         state: uint8 by position: ``PRESENT`` and what was told of it.
         count: positions in use, holes included.
-        settled, yielded, expired, dropped: how many positions, from the oldest on, are past that age.
+        settled, yielded, expired, dropped: how many positions, oldest first, are past that age.
     """
 
     def __init__(self) -> None:
@@ -109,8 +109,7 @@ class OpenRecords:
         kept = np.flatnonzero(alive)
         capacity = _CAPACITY_MIN + self._alive_count + self._alive_count // 2
         self.columns = {
-            name: _copied(column[kept], capacity)
-            for name, column in self.columns.items()
+            name: _copied(column[kept], capacity) for name, column in self.columns.items()
         }
         self.state = _copied(self.state[kept], capacity)
         self.count = self._alive_count

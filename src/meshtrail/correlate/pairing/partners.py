@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from meshtrail.correlate.pairing.happenings import EXPECTS, IS_CONNECTION, taken
+from meshtrail.correlate.pairing.happenings import EXPECTS, IS_CALLEE, IS_CONNECTION, taken
 from meshtrail.correlate.pairing.keys import NO_REQUEST_ID, keys_with_request_id
 from meshtrail.correlate.pairing.open_records import TOLD, TOLD_NOT_MESHED
 from meshtrail.correlate.pairing.outcome import Count
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from meshtrail.correlate.pairing.happenings import Columns
     from meshtrail.correlate.pairing.matching import Pairs
+    from meshtrail.correlate.pairing.open_records import Positions
     from meshtrail.correlate.pairing.state import State
 
 
@@ -52,6 +53,16 @@ def pair_settled(state: State, now_ns: int) -> None:
     if len(positions):
         keys = records["key"][positions]
         _tell(state, state.by_connection.pair(records, keys, positions))
+        _excuse_attempts(state, positions[records.is_present(positions)])
+
+
+def _excuse_attempts(state: State, positions: Positions) -> None:
+    """Do not take what is left of retried requests for a sign that their caller is sampled."""
+    parts = taken(state.records.columns, positions)
+    is_callee = (parts["flags"] & (IS_CALLEE | EXPECTS)) == (IS_CALLEE | EXPECTS)
+    parts = taken(parts, is_callee)
+    parts = taken(parts, state.retried.knows(parts["request_id"]))
+    state.memory.pair(other_ips(parts), parts["received_ns"])
 
 
 def retract(state: State, parts: Columns, marks: npt.NDArray[np.uint8]) -> None:
