@@ -60,11 +60,13 @@ def test_an_hour_of_clean_traffic_leaves_nobody_unpaired(offset: int, tolerance:
         check_pairs(found, mesh.rows)
 
 
-def disturbed(seed: int, fault: Callable[[SimulatedMesh], None]) -> SimulatedMesh:
-    """Ten minutes with something wrong from the third on."""
+def disturbed(
+    seed: int, fault: Callable[[SimulatedMesh], None], *, minutes: int = 8
+) -> SimulatedMesh:
+    """Some minutes with something wrong."""
     mesh = SimulatedMesh(seed=seed)
     fault(mesh)
-    mesh.traffic(seconds=600, calls_per_s=10)
+    mesh.traffic(seconds=60 * minutes, calls_per_s=10)
     return mesh
 
 
@@ -114,17 +116,17 @@ def test_a_sidecar_that_filters_what_comes_in_is_told_as_filtering() -> None:
 
 
 def lose_a_batch(mesh: SimulatedMesh) -> None:
-    start = EPOCH + 4 * MINUTE
+    start = EPOCH + 90 * SECOND
     mesh.pods["cart-1"].reports = lambda row: not start <= row["received_time"] < start + 2 * SECOND
 
 
 def test_a_lost_batch_is_unknown_until_a_gap_is_known() -> None:
-    mesh = disturbed(4, lose_a_batch)
+    mesh = disturbed(4, lose_a_batch, minutes=3)
     table, ip = make_table(mesh.rows), mesh.pods["cart-1"].ip
     lost = about(mesh, run_pairing(table), ip)
     assert lost.total() >= 3
     assert set(lost) == {"unknown"}
-    start = EPOCH + 4 * MINUTE
+    start = EPOCH + 90 * SECOND
     gap = Gap(mesh.pods["cart-1"].node, start, start + 2 * SECOND, start + 10 * SECOND)
     explained = about(mesh, run_pairing(table, gaps=[gap]), ip)
     assert explained == {"collector_gap": lost.total()}
