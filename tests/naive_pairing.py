@@ -91,6 +91,8 @@ class Naive:
 
     def step(self, rows: list[Row], now: int) -> None:
         options = self.options
+        forgotten = now - 2 * options.grace_ns - options.late_ns - options.longest_ns
+        self.retried = [one for one in self.retried if one[0].received >= forgotten]
         new_retried = []
         for row in rows:
             for part in parts_of(row):

@@ -24,8 +24,8 @@ SMALL = PairingOptions(
     settle_ns=2 * SECOND,
     grace_ns=8 * SECOND,
     late_ns=10 * SECOND,
-    alive_ns=6 * SECOND,
-    longest_ns=12 * SECOND,
+    alive_ns=12 * SECOND,
+    longest_ns=14 * SECOND,
 )
 TOLERANCE = SECOND // 2
 ALL_DONE = EPOCH + 120 * SECOND
@@ -64,7 +64,7 @@ def _make_row(chance: random.Random) -> Row:
         "dst_ip": server and server[0],
         "dst_port": server and server[1],
         "envoy_access_log_type": choose(
-            [None, "DownstreamEnd", "DownstreamEnd", "TcpConnectionEnd", "DownstreamPeriodic"]
+            [None, "DownstreamEnd", "TcpConnectionEnd", "DownstreamPeriodic", "TcpPeriodic"]
         ),
         "envoy_response_flags": choose([None, None, "DC", "DC,UC"]),
         "envoy_attempt_count": choose([None, 1, 1, 2, 3]),

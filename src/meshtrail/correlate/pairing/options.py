@@ -54,6 +54,11 @@ class PairingOptions:
             raise ConfigError("pairing's periods and bounds must not be negative, nor bounds zero")
 
     @property
+    def retried_ns(self) -> int:
+        """How long a request with several attempts is remembered, after its arrival."""
+        return 2 * self.grace_ns + self.late_ns + self.longest_ns
+
+    @property
     def replay_ns(self) -> int:
         """How much of the log before a moment brings an empty ``Pairing`` to its state then.
 

@@ -138,6 +138,7 @@ class Pairing:
 
     def _run_window(self, window: Rows | None, end_ns: int) -> None:
         state = self._state
+        state.retried.forget(end_ns - state.options.retried_ns)
         if window is not None:
             happenings = read_happenings(
                 window.table, state.registers, tolerance_ns=window.tolerance_ns

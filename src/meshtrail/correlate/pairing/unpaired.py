@@ -63,7 +63,6 @@ def drop(state: State, now_ns: int) -> None:
     records.dropped = last = records.until(now_ns - options.grace_ns - options.late_ns)
     marks = records.state[first:last]
     records.remove(np.flatnonzero((marks & (PRESENT | DEFERRED)) == PRESENT) + first)
-    state.retried.forget(now_ns - 2 * options.grace_ns - options.late_ns)
 
 
 def bound(state: State) -> None:

@@ -108,6 +108,65 @@ def test_attempts_whose_request_is_reported_late_are_taken_back(mesh: SimulatedM
     found.check_counts()
 
 
+def test_attempts_are_no_sign_that_their_caller_is_sampled(mesh: SimulatedMesh) -> None:
+    web, replicas = mesh.pods["web-0"], [mesh.pods["pay-0"], mesh.pods["pay-1"]]
+    for at in range(200):
+        mesh.retried(web, replicas, at * SECOND // 2)
+    lost = mesh.rows.pop(3 * 20 + 2)
+    assert (lost["side"], lost["envoy_attempt_count"]) == ("source", 2)
+    found = run_pairing(make_table(mesh.rows))
+    assert list(found.reasons.values()) == ["unknown", "unknown"]
+
+
+@pytest.mark.parametrize(
+    ("lag", "told_after"),
+    [(0, None), (10 * MINUTE, None), (70 * MINUTE, 61 * MINUTE)],
+)
+def test_a_stream_that_goes_on_at_the_other_end_is_waited_for_an_hour(
+    mesh: SimulatedMesh, lag: int, told_after: int | None
+) -> None:
+    web, pay = mesh.pods["web-0"], mesh.pods["pay-0"]
+    mesh.stream(web, pay, 0, took_ns=20 * MINUTE, lag_ns=lag)
+    table = make_table(mesh.rows)
+    found = run_pairing(table)
+    assert len(found.pairs) == (told_after is None)
+    assert {side for _, side in found.unpaired} == (
+        {"source", "destination"} if told_after else set()
+    )
+    if told_after:
+        pairing = Pairing(PairingOptions())
+        received = next(
+            row["received_time"]
+            for row in table.to_pylist()
+            if (row["side"], row["envoy_access_log_type"]) == ("source", "DownstreamEnd")
+        )
+        early = table.filter([at <= received + told_after for at in received_times(table)])
+        assert pairing.take(early).unpaired.num_rows == 0
+        late = received + told_after + 2 * SECOND
+        assert pairing.take(table.slice(0, 0), watermark_ns=late).unpaired.num_rows == 1
+
+
+def test_a_stream_whose_other_end_fell_silent_is_told_after_a_quarter_of_an_hour(
+    mesh: SimulatedMesh,
+) -> None:
+    web, pay = mesh.pods["web-0"], mesh.pods["pay-0"]
+    mesh.stream(web, pay, 0, took_ns=5 * MINUTE)
+    ends = {"side": "destination", "envoy_access_log_type": "DownstreamEnd"}
+    mesh.rows = [row for row in mesh.rows if not ends.items() <= row.items()]
+    table = make_table(mesh.rows)
+    last = max(row["received_time"] for row in mesh.rows if row["side"] == "destination")
+    pairing = Pairing(PairingOptions())
+    pairing.take(table)
+    nothing = table.slice(0, 0)
+    assert pairing.take(nothing, watermark_ns=last + 15 * MINUTE).unpaired.num_rows == 0
+    told = pairing.take(nothing, watermark_ns=last + 15 * MINUTE + 2 * SECOND).unpaired
+    assert told.num_rows == 1
+
+
+def received_times(table: pa.Table) -> list[int]:
+    return [int(moment) for moment in table.column("received_time").to_pylist()]
+
+
 def test_addresses_and_reporters_are_forgotten_without_a_change_of_what_is_found() -> None:
     mesh = SimulatedMesh(seed=2)
     mesh.traffic(seconds=40, calls_per_s=10)
