@@ -3,9 +3,9 @@
     ./dev bench pairing [--rate 50000] [--seconds 60] [--open 1000000]
 
 Prints one JSON object. Both ends of varied calls are made as event tables, a batch for each quarter
-of a second, and taken by one ``Pairing``; only what it uses is measured. Three phases: all records
-find their partner; the same while ``--open`` records wait whose destinations fell silent; and a
-flood in which none finds one, at the bound.
+of a second, and taken by a ``Pairing``; only what it uses is measured. Four phases: all records
+find their partner; the same while ``--open`` records wait whose destinations fell silent; half of
+the records of both ends are lost; and a flood in which none finds a partner, at the bound.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 import json
 import resource
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,8 +54,12 @@ class Traffic:
         self._servers = self._random.integers(0, _PODS, _CONNECTIONS)
         self._ports = self._random.integers(32_768, 60_999, _CONNECTIONS)
 
-    def second(self, *, both_ends: bool) -> list[pa.Table]:
-        """A second of the log, in batches."""
+    def begin(self) -> None:
+        """Forget what is still on its way, for another phase."""
+        self._late = None
+
+    def second(self, *, both_ends: bool, lost: float = 0) -> list[pa.Table]:
+        """A second of the log, in batches; a share of the records may be lost."""
         calls_count = self._rate // 2 if both_ends else self._rate
         calls = self._calls(calls_count)
         sides = [calls | {"side": np.zeros(calls_count, dtype=np.int64)}]
@@ -63,6 +68,9 @@ class Traffic:
         rows = _joined(sides)
         skew = self._random.integers(0, _SKEW_NS, len(rows["side"]))
         rows["received"] = rows["end"] + skew
+        if lost:
+            is_kept = self._random.random(len(rows["side"])) >= lost
+            rows = {name: column[is_kept] for name, column in rows.items()}
         if self._late is not None:
             rows = _joined([rows, self._late])
         self._now_ns += _SECOND_NS
@@ -148,14 +156,21 @@ def main() -> None:
     facts: dict[str, Any] = {"rate": options.rate, "seconds": options.seconds}
     facts["all_paired"] = _measure(clean, options.seconds, lambda: traffic.second(both_ends=True))
     del clean
+    traffic.begin()
     crowded = Pairing(waiting)
     while crowded.open_count < options.open:
         for table in traffic.second(both_ends=False):
             crowded.take(table)
     facts["many_open"] = _measure(crowded, options.seconds, lambda: traffic.second(both_ends=True))
     del crowded
-    flooded = Pairing(PairingOptions(open_max=options.open))
-    facts["flood"] = _measure(flooded, options.seconds, lambda: traffic.second(both_ends=False))
+    for name, lost in (("half_lost", 0.5), ("flood", 0)):
+        traffic.begin()
+        pairing = Pairing(PairingOptions(open_max=options.open))
+        facts[name] = _measure(
+            pairing,
+            options.seconds,
+            partial(traffic.second, both_ends=name != "flood", lost=lost),
+        )
     facts["memory_growth_mib"] = round((_resident_bytes() - before_bytes) / (1 << 20), 1)
     facts["memory_peak_mib"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
     print(json.dumps(facts, indent=2))

@@ -138,6 +138,16 @@ def test_a_lost_batch_is_unknown_until_a_gap_is_known() -> None:
     assert about(mesh, run_pairing(table, gaps=[too_late]), ip) == lost
 
 
+def test_a_proxy_that_was_cut_off_for_a_while_is_no_filter() -> None:
+    def fault(mesh: SimulatedMesh) -> None:
+        start, end = EPOCH + 60 * SECOND, EPOCH + 100 * SECOND
+        mesh.pods["pay-0"].reports = lambda row: not start <= row["received_time"] < end
+
+    mesh = disturbed(7, fault, minutes=4)
+    reasons = about(mesh, run_pairing(make_table(mesh.rows)), mesh.pods["pay-0"].ip)
+    assert reasons["unknown"] + reasons["silent_reporter"] > 0.9 * reasons.total() > 30
+
+
 def test_records_that_come_after_grace_take_back_what_was_told() -> None:
     mesh = SimulatedMesh(seed=5)
     mesh.traffic(seconds=240, calls_per_s=10)

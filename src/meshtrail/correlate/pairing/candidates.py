@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -11,8 +11,17 @@ from meshtrail.correlate.pairing.matching import Found, Pairs, pair_groups
 from meshtrail.correlate.pairing.sorted_runs import SortedRuns
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from meshtrail.correlate.pairing.open_records import OpenRecords, Positions
     from meshtrail.correlate.pairing.sorted_runs import Keys
+
+_FEW: Final = 1_024
+_FAR_NS: Final = 1 << 62
+
+
+_Sides = tuple[Found, Found]
+"""Callers' and callees' parts."""
 
 
 class Candidates:
@@ -41,15 +50,21 @@ class Candidates:
         )
         pairs = Pairs(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
         if len(met):
-            pairs = pair_groups(
-                records,
-                _members(met, new_callers, self._callers.find(met, is_present=records.is_present)),
-                _members(met, new_callees, self._callees.find(met, is_present=records.is_present)),
+            new = (
+                _chosen(new_callers, _contains(met, new_callers.keys)),
+                _chosen(new_callees, _contains(met, new_callees.keys)),
             )
+            old = (
+                Found(*self._callers.find(met, is_present=records.is_present)),
+                Found(*self._callees.find(met, is_present=records.is_present)),
+            )
+            if len(old[0].keys) + len(old[1].keys) > len(met) + _FEW:
+                old = _near(records, met, new, old)
+            pairs = pair_groups(records, _both(new[0], old[0]), _both(new[1], old[1]))
             records.remove(np.concatenate(pairs))
-        for index, new in ((self._callers, new_callers), (self._callees, new_callees)):
-            left = records.is_present(new.positions)
-            index.add(new.keys[left], new.positions[left], is_present=records.is_present)
+        for index, found in ((self._callers, new_callers), (self._callees, new_callees)):
+            left = records.is_present(found.positions)
+            index.add(found.keys[left], found.positions[left], is_present=records.is_present)
         return pairs
 
     def renumber(self, moved: Positions) -> None:
@@ -75,18 +90,54 @@ def _met(keys: Keys, new: Keys, waiting: SortedRuns) -> Keys:
     return keys[_contains(new, keys) | waiting.has(keys)]
 
 
-def _contains(sorted_keys: Keys, keys: Keys) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _contains(sorted_keys: Keys, keys: Keys) -> npt.NDArray[np.bool_]:
     if not len(sorted_keys):
         return np.zeros(len(keys), dtype=np.bool_)
     at = np.searchsorted(sorted_keys, keys)
     at[at == len(sorted_keys)] = 0
-    found: np.ndarray[tuple[int], np.dtype[np.bool_]] = sorted_keys[at] == keys
+    found: npt.NDArray[np.bool_] = sorted_keys[at] == keys
     return found
 
 
-def _members(met: Keys, new: Found, waiting: tuple[Keys, Positions]) -> Found:
-    chosen = _contains(met, new.keys)
-    return Found(
-        np.concatenate([new.keys[chosen], waiting[0]]),
-        np.concatenate([new.positions[chosen], waiting[1]]),
-    )
+def _chosen(found: Found, which: npt.NDArray[np.bool_]) -> Found:
+    return Found(found.keys[which], found.positions[which])
+
+
+def _both(one: Found, other: Found) -> Found:
+    return Found(*(np.concatenate(columns) for columns in zip(one, other, strict=True)))
+
+
+def _near(records: OpenRecords, met: Keys, new: _Sides, old: _Sides) -> _Sides:
+    """What waits and is near enough in time to something new on the other side of its group.
+
+    What waits has been held against all else that waits, in vain. Without this, a busy connection
+    with losses at both ends would be gone through as a whole for each record.
+    """
+    start, end = records["start_ns"], records["end_ns"]
+    groups = [np.searchsorted(met, found.keys) for found in (*new, *old)]
+    tolerance = np.zeros(len(met), dtype=np.int64)
+    for group, found in zip(groups, (*new, *old), strict=True):
+        np.maximum.at(tolerance, group, records["tolerance_ns"][found.positions])
+    near = []
+    for side in (0, 1):
+        others = new[1 - side].positions
+        # A caller's part is near while it lasts, a callee's where it begins.
+        others_end = start if side == 0 else end
+        first, last = _ranges(len(met), groups[1 - side], start[others], others_end[others])
+        group, ours = groups[2 + side], old[side].positions
+        ours_end = end if side == 0 else start
+        is_near = start[ours] - tolerance[group] <= last[group]
+        is_near &= ours_end[ours] + tolerance[group] >= first[group]
+        near.append(_chosen(old[side], is_near))
+    return near[0], near[1]
+
+
+def _ranges(
+    count: int, group: Positions, starts: Positions, ends: Positions
+) -> tuple[Positions, Positions]:
+    """The earliest start and the latest end in each group; of an empty one, nothing is near."""
+    first = np.full(count, _FAR_NS, dtype=np.int64)
+    last = np.full(count, -_FAR_NS, dtype=np.int64)
+    np.minimum.at(first, group, starts)
+    np.maximum.at(last, group, ends)
+    return first, last

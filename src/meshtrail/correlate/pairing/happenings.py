@@ -11,13 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from operator import eq
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from meshtrail.correlate.pairing.keys import client_keys, read_request_ids
+from meshtrail.correlate.pairing.keys import NO_REQUEST_ID, client_keys, read_request_ids
 from meshtrail.correlate.pairing.names import (
     NONE,
     Names,
@@ -125,13 +125,13 @@ def read_happenings(
         tolerance_ns: int64[n], how far the clock of each one's reporter may be from another's.
     """
     batch = _Batch(table, registers, tolerance_ns)
-    caller, callee = batch.caller_parts(), batch.callee_parts()
-    parts = _joined([caller, callee])
-    order = np.argsort(parts["log_index"], kind="stable")
-    parts = taken(parts, order)
-    ends = parts.pop("is_end")
-    life = taken(parts, ~ends)
-    return Happenings(batch.rows(), taken(parts, ends), life, batch.retried())
+    roles = (batch.callers(), batch.callees())
+    return Happenings(
+        batch.rows(),
+        batch.parts(roles, are_ends=True),
+        batch.parts(roles, are_ends=False),
+        batch.retried(),
+    )
 
 
 def taken(columns: Columns, which: npt.NDArray[Any]) -> Columns:
@@ -139,9 +139,25 @@ def taken(columns: Columns, which: npt.NDArray[Any]) -> Columns:
     return {name: column[which] for name, column in columns.items()}
 
 
-def _joined(several: list[Columns]) -> Columns:
-    first = several[0]
-    return {name: np.concatenate([one[name] for one in several]) for name in first}
+_Endpoint = tuple["npt.NDArray[np.int32]", "npt.NDArray[np.int32]"]
+"""Addresses and ports: int32[n] each, ``NONE`` where there is none."""
+
+
+class _Role(NamedTuple):
+    """One of the parts that rows may play.
+
+    Attributes:
+        playing: bool[n], which rows play it.
+        client, server: its addresses.
+        expects: bool[n], which expect a partner.
+        mark: the flag of the role.
+    """
+
+    playing: Mask
+    client: _Endpoint
+    server: _Endpoint
+    expects: Mask
+    mark: np.uint8
 
 
 class _Batch:
@@ -196,7 +212,7 @@ class _Batch:
         }
         return taken(columns, self._is_access)
 
-    def caller_parts(self) -> Columns:
+    def callers(self) -> _Role:
         """The connections to upstreams that may lead into the mesh."""
         to_application = self._test(
             "envoy_upstream_cluster", lambda name: name is None or name.startswith(_TO_APPLICATION)
@@ -207,56 +223,66 @@ class _Batch:
         server = _only(self._dst, self._is_source)
         is_broken = self._test("envoy_response_flags", _is_broken)
         expects = self._is_told & ~is_broken & (server[0] != NONE)
-        return self._parts(playing, self._upstream, server, expects, np.uint8(0))
+        return _Role(playing, self._upstream, server, expects, np.uint8(0))
 
-    def callee_parts(self) -> Columns:
+    def callees(self) -> _Role:
         """The connections that a proxy accepted."""
         # A source's record of a caller's certificate is a gateway's, which was called itself.
         is_gateway = self._is_source & self._has_caller
         has_client = (self._src[0] != NONE) & ~_same(self._src, self._upstream)
         playing = self._can_pair & has_client & (~self._is_source | is_gateway)
         expects = self._is_told & self._has_caller & (self._is_destination | is_gateway)
-        return self._parts(
-            playing, self._src, _only(self._dst, ~self._is_source), expects, IS_CALLEE
-        )
+        return _Role(playing, self._src, _only(self._dst, ~self._is_source), expects, IS_CALLEE)
 
     def retried(self) -> Columns:
         """See ``Happenings.retried``."""
         attempts, _ = self._numbers("envoy_attempt_count", 0)
-        playing = self._can_pair & self._is_end & self._is_source & (attempts > 1)
-        playing &= self._request_ids != 0
-        columns = self._parts(
-            playing, self._upstream, self._dst, np.zeros_like(playing), np.uint8(0)
-        )
-        del columns["is_end"]
-        columns["attempts_left"] = attempts[playing] - 1
+        playing = self._can_pair & self._is_source & (attempts > 1)
+        playing &= self._request_ids != NO_REQUEST_ID
+        nothing = np.zeros_like(playing)
+        role = _Role(playing, self._upstream, self._dst, nothing, np.uint8(0))
+        columns = self.parts((role,), are_ends=True)
+        columns["attempts_left"] = attempts[playing & self._is_end] - 1
         return columns
 
-    def _parts(
-        self, playing: Mask, client: _Endpoint, server: _Endpoint, expects: Mask, flags: np.uint8
-    ) -> Columns:
-        rows = np.flatnonzero(playing)
-        ip, port = client[0][rows], client[1][rows]
+    def parts(self, roles: tuple[_Role, ...], *, are_ends: bool) -> Columns:
+        """The parts that rows play, in the order of the rows.
+
+        Args:
+            roles: the parts.
+            are_ends: of records of an end, or of those of what goes on.
+        """
+        chosen = self._is_end == are_ends
+        each = [np.flatnonzero(role.playing & chosen) for role in roles]
+        rows = np.concatenate(each)
+        order = np.argsort(rows, kind="stable")
+        rows = rows[order]
+
+        def of_roles(columns: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+            gathered = [column[some] for column, some in zip(columns, each, strict=True)]
+            return np.concatenate(gathered)[order]
+
+        client_ip = of_roles([role.client[0] for role in roles])
+        client_port = of_roles([role.client[1] for role in roles])
         is_connection = self._is_connection[rows]
-        marks = expects[rows] * EXPECTS | is_connection * IS_CONNECTION | flags
+        flags = of_roles([role.expects * EXPECTS | role.mark for role in roles])
         # An address that is not there has a place as well, the last: a retried request whose last
         # attempt got no connection.
         hashes = np.append(self._registers.addresses.hashes, np.uint64(0))
         return {
-            "key": client_keys(hashes[ip], port, is_connection=is_connection),
+            "key": client_keys(hashes[client_ip], client_port, is_connection=is_connection),
             "request_id": self._request_ids[rows],
-            "client_ip": ip,
-            "client_port": port,
-            "server_ip": server[0][rows],
-            "server_port": server[1][rows],
+            "client_ip": client_ip,
+            "client_port": client_port,
+            "server_ip": of_roles([role.server[0] for role in roles]),
+            "server_port": of_roles([role.server[1] for role in roles]),
             "start_ns": self._start_ns[rows],
             "end_ns": self._end_ns[rows],
             "tolerance_ns": self._tolerance_ns[rows],
             "received_ns": self._received_ns[rows],
             "log_index": self._numbers("log_index", 0)[0][rows],
             "reporter": self._reporter[rows],
-            "flags": marks.astype(np.uint8),
-            "is_end": self._is_end[rows],
+            "flags": flags | is_connection * IS_CONNECTION,
         }
 
     def _times(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -316,7 +342,6 @@ class _Batch:
         return self._encoded[name]
 
 
-_Endpoint = tuple["npt.NDArray[np.int32]", "npt.NDArray[np.int32]"]
 _HELD_TRUSTS: Final = frozenset({Trust.ATTESTED, Trust.REPORTED})
 """Of a caller's identity that its certificate showed and the callee's proxy accepted."""
 

@@ -46,6 +46,14 @@ def test_without_a_last_connection_the_address_is_one_of_the_reporter() -> None:
     assert claim(remembered(client_ip=NONE), client_ip=5) is None
 
 
+def test_requests_follow_the_numbers_of_addresses_and_reporters() -> None:
+    retried = remembered()
+    moved = np.array([NONE, NONE, NONE, 0, 1, NONE], dtype=np.int32)
+    retried.renumber(moved, moved)
+    assert (retried.addresses(), retried.reporters()) == ({1}, {0})
+    assert claim(retried, client_ip=1) == 9
+
+
 def test_requests_are_forgotten_by_age_and_number(monkeypatch: pytest.MonkeyPatch) -> None:
     retried = remembered()
     retried.forget(1)

@@ -74,6 +74,11 @@ def test_a_long_call_around_short_ones_does_not_take_their_partner() -> None:
     assert paired(callers + callees) == {(1, 2), (0, 3)}
 
 
+def test_of_two_callers_around_a_callee_the_one_that_ends_first_is_taken() -> None:
+    callers = [part(CALLER, 0, 100), part(CALLER, 1, 50)]
+    assert paired([*callers, part(CALLEE, 2, 9), part(CALLEE, 3, 9)]) == {(1, 2), (0, 3)}
+
+
 def test_a_gateways_unknown_server_is_taken_after_known_ones() -> None:
     unknown = {"server_ip": -1, "server_port": -1}
     callers = [part(CALLER, 0, 9, **unknown), part(CALLER, 0, 9)]

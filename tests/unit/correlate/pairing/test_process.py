@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from meshtrail.correlate.pairing import Pairing, PairingOptions
+from meshtrail.correlate.pairing import Pairing, PairingOptions, open_records
 from meshtrail.errors import ClockError, ConfigError
 from tests.rig.pairing_runs import SECOND, Found, run_pairing
 from tests.rig.simulated_mesh import EPOCH, MS, SimulatedMesh, make_table
@@ -178,6 +178,27 @@ def test_addresses_and_reporters_are_forgotten_without_a_change_of_what_is_found
     cuts = range(10, table.num_rows, 10)
     want = run_pairing(table)
     assert run_pairing(table, cuts=cuts, options=PairingOptions(names_max=24)) == want
+
+
+def test_attempts_are_found_after_addresses_were_forgotten(mesh: SimulatedMesh) -> None:
+    web, pay = mesh.pods["web-0"], mesh.pods["pay-0"]
+    for at in range(300):
+        mesh.from_browser(pay, at * SECOND)
+        mesh.rows[-1]["src_ip"] = f"192.0.2.{at % 250}"
+    mesh.retried(web, [pay, mesh.pods["pay-1"]], 150 * SECOND)
+    table = make_table(mesh.rows)
+    options = PairingOptions(names_max=1, late_ns=0)
+    found = run_pairing(table, cuts=range(table.num_rows), options=options)
+    assert (len(found.attempts), found.reasons) == (1, {})
+
+
+def test_records_are_found_where_they_moved_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    mesh = SimulatedMesh(seed=4)
+    mesh.traffic(seconds=60, calls_per_s=10)
+    table = make_table([row for row in mesh.rows if mesh.random.random() > 0.1])
+    want = run_pairing(table)
+    monkeypatch.setattr(open_records, "_HOLES_MIN", 0)
+    assert run_pairing(table) == want
 
 
 def test_names_do_not_grow_with_the_addresses_of_strangers(mesh: SimulatedMesh) -> None:
