@@ -1,6 +1,6 @@
 """What pairing costs: CPU for each row and memory, while all is well and with very many open.
 
-    ./dev bench pairing [--rate 50000] [--seconds 60] [--open 1000000]
+    ./dev bench pairing [--rate 50000] [--seconds 60] [--open 1000000] [--plain]
 
 Prints one JSON object. Both ends of varied calls are made as event tables, a batch for each quarter
 of a second, and taken by a ``Pairing``; only what it uses is measured. Four phases: all records
@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 from _checkout import ROOT  # type: ignore[import-not-found] # noqa: F401 - makes meshtrail importable
 
-from meshtrail.correlate.pairing import COLUMNS, Pairing, PairingOptions
+from meshtrail.correlate.pairing import COLUMNS, TEXT_COLUMNS, Pairing, PairingOptions
 from meshtrail.model.event import BY_NAME
 
 if TYPE_CHECKING:
@@ -41,9 +41,10 @@ _START_NS = 1_800_000_000 * _SECOND_NS
 class Traffic:
     """Records of both ends of calls between pods, by time of arrival."""
 
-    def __init__(self, *, rate: int, seed: int) -> None:
+    def __init__(self, *, rate: int, seed: int, is_coded: bool) -> None:
         self._random = np.random.default_rng(seed)
         self._rate = rate
+        self._is_coded = is_coded
         self._log_index = 0
         self._now_ns = _START_NS
         self._late: dict[str, np.ndarray[Any, Any]] | None = None
@@ -131,8 +132,14 @@ class Traffic:
             "request_id": request_id,
         }
         self._log_index += count
+        if self._is_coded:
+            known |= {
+                name: known[name].dictionary_encode() for name in TEXT_COLUMNS if name in known
+            }
         columns = [
-            pa.array(known[name], BY_NAME[name].type)
+            known[name]
+            if isinstance(known.get(name), pa.Array)
+            else pa.array(known[name], BY_NAME[name].type)
             if name in known
             else pa.nulls(count, BY_NAME[name].type)
             for name in COLUMNS
@@ -146,9 +153,10 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=50_000, help="rows a second of the log")
     parser.add_argument("--seconds", type=int, default=60, help="of the log, in each phase")
     parser.add_argument("--open", type=int, default=1_000_000, help="records that wait")
+    parser.add_argument("--plain", action="store_true", help="texts in full, not as dictionaries")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    traffic = Traffic(rate=options.rate, seed=options.seed)
+    traffic = Traffic(rate=options.rate, seed=options.seed, is_coded=not options.plain)
     # Nobody's grace is over before the end, so that what was made to wait goes on waiting.
     waiting = PairingOptions(grace_ns=3600 * _SECOND_NS, open_max=2 * options.open)
     clean = Pairing(PairingOptions())

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from meshtrail.correlate.pairing import Pairing, PairingOptions
+from tests.rig.simulated_mesh import make_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from meshtrail.correlate.pairing import Gap, Outcome
+    from tests.rig.simulated_mesh import SimulatedMesh
 
 SECOND = 1_000_000_000
 FAR_NS = 100_000 * SECOND
@@ -99,3 +101,12 @@ def run_pairing(
     found.add(pairing.take(table.slice(0, 0), watermark_ns=last + FAR_NS))
     assert pairing.open_count == 0
     return found
+
+
+def make_calls(mesh: SimulatedMesh, count: int, *, lose: str = "", start: int = 0) -> pa.Table:
+    """Calls from web to pay; the records of one side may be lost."""
+    web, pay = mesh.pods["web-0"], mesh.pods["pay-0"]
+    mesh.rows.clear()
+    for at in range(count):
+        mesh.request(web, pay, start + at * SECOND // 10)
+    return make_table([row for row in mesh.rows if row["side"] != lose], first_index=start)

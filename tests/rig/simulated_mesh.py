@@ -307,7 +307,8 @@ class SimulatedMesh:
         client = choose(self.meshed)
         server = choose([pod for pod in self.meshed if pod.service != client.service])
         replicas = [pod for pod in self.meshed if pod.service == server.service]
-        ids: Row = {"request_id": choose([FORGED_ID, self._copied])} if client.service == "batch" else {}
+        is_forger = client.service == "batch"
+        ids: Row = {"request_id": choose([FORGED_ID, self._copied])} if is_forger else {}
         kinds: list[tuple[float, Callable[[], None]]] = [
             (5, lambda: self.retried(client, choose([replicas, replicas * 2]), at)),
             (5, lambda: self.direct_response(client, at)),
@@ -325,7 +326,7 @@ class SimulatedMesh:
             [kind for _, kind in kinds], weights=[share for share, _ in kinds]
         )
         happen()
-        if self.rows and client.service != "batch":
+        if self.rows and not is_forger:
             self._copied = self.rows[-1]["request_id"] or self._copied
 
 

@@ -4,7 +4,7 @@ Tables of events come in; pairs, attempts, records without a partner and counts 
 files, no clock. The rules stand in docs/completeness.md.
 """
 
-from meshtrail.correlate.pairing.happenings import COLUMNS
+from meshtrail.correlate.pairing.happenings import COLUMNS, TEXT_COLUMNS
 from meshtrail.correlate.pairing.options import PairingOptions
 from meshtrail.correlate.pairing.outcome import (
     ATTEMPT_SCHEMA,
@@ -22,6 +22,7 @@ __all__ = [
     "COLUMNS",
     "COUNT_SCHEMA",
     "PAIR_SCHEMA",
+    "TEXT_COLUMNS",
     "UNPAIRED_SCHEMA",
     "Gap",
     "Outcome",

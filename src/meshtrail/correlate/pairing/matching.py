@@ -102,7 +102,10 @@ def _common_groups(callers: Found, callees: Found) -> _Groups:
         counts = np.diff(firsts, append=len(keys_sorted))
         sides.append((keys_sorted[firsts], positions[order], firsts, counts))
     ours, theirs = sides
-    _, left, right = np.intersect1d(ours[0], theirs[0], assume_unique=True, return_indices=True)
+    right = np.searchsorted(theirs[0], ours[0])
+    right[right == len(theirs[0])] = 0
+    left = np.flatnonzero(theirs[0][right] == ours[0]) if len(theirs[0]) else right[:0]
+    right = right[left]
     return _Groups(
         ours[1], ours[2][left], ours[3][left], theirs[1], theirs[2][right], theirs[3][right]
     )

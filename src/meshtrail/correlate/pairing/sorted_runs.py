@@ -63,11 +63,9 @@ class SortedRuns:
         found_keys, found = [], []
         for run_keys, run_positions in self._runs:
             first = np.searchsorted(run_keys, keys)
-            at = np.minimum(first, len(run_keys) - 1)
-            hits = np.flatnonzero(run_keys[at] == keys)
-            starts = first[hits]
-            counts = np.searchsorted(run_keys, keys[hits], side="right") - starts
-            places = np.repeat(starts - _starts_of(counts), counts) + np.arange(counts.sum())
+            first[first == len(run_keys)] = 0
+            first = first[run_keys[first] == keys]
+            places = _places(run_keys, first)
             positions = run_positions[places]
             living = is_present(positions)
             found_keys.append(run_keys[places][living])
@@ -101,7 +99,13 @@ def _merge(
     return keys[order], positions[order]
 
 
-def _starts_of(counts: Positions) -> Positions:
-    """Where each of several stretches starts when they stand one behind the other."""
-    starts: Positions = np.cumsum(counts) - counts
-    return starts
+def _places(run_keys: Keys, first: Positions) -> Positions:
+    """Every place with the keys that stand at some first places."""
+    following = np.minimum(first + 1, len(run_keys) - 1)
+    repeats = (run_keys[following] == run_keys[first]) & (following > first)
+    if not repeats.any():
+        return first
+    counts = np.searchsorted(run_keys, run_keys[first], side="right") - first
+    behind = np.cumsum(counts) - counts
+    places: Positions = np.repeat(first - behind, counts) + np.arange(counts.sum())
+    return places
