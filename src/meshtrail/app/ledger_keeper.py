@@ -25,6 +25,7 @@ from meshtrail.collect.stream import Stream
 from meshtrail.correlate.counter_account import EARLY_NS, LATE_NS
 from meshtrail.correlate.ledger import GRACE_NS, LEDGER_COLUMNS, STEP_NS, Ledger
 from meshtrail.correlate.minutes import MINUTE_GRACE_NS
+from meshtrail.correlate.pair_book import OPTIONS
 from meshtrail.correlate.shared_keys import SharedKeys
 from meshtrail.journal import blob_frame
 from meshtrail.model.entry import EntryType
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from meshtrail.units import Clock
 
 WRITER: Final = "ledger"
-LOOK_BACK_NS: Final = 900_000_000_000
+LOOK_BACK_NS: Final = OPTIONS.replay_ns
 SETTLED_NS: Final = 5_000_000_000
 """What came in longer ago than this is published when no journal has anything unsealed."""
 

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from meshtrail.correlate import statements
 from meshtrail.correlate.minutes import MINUTE_NS, Minutes
 from meshtrail.correlate.outages import Outages
+from meshtrail.correlate.pair_book import PAIRED_COLUMNS, PairBook
 from meshtrail.correlate.proxy_account import Ends, LossKind, ProxyAccount
 from meshtrail.correlate.pushes import PushReader
 from meshtrail.correlate.reporters import KEY_COLUMNS, Reporters, rows_by_number
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from meshtrail.correlate.pushes import Push
     from meshtrail.correlate.statements import Statement
 
-LEDGER_COLUMNS: Final = (
+_OWN_COLUMNS: Final = (
     "kind",
     "received_time",
     "end_time",
@@ -49,6 +50,7 @@ LEDGER_COLUMNS: Final = (
     *KEY_COLUMNS,
     *(name for name in KEY_USE_COLUMNS if name != "received_time"),
 )
+LEDGER_COLUMNS: Final = tuple(dict.fromkeys([*_OWN_COLUMNS, *PAIRED_COLUMNS]))
 """The event columns that the ledger reads."""
 
 STEP_NS: Final = 10_000_000_000
@@ -133,6 +135,7 @@ class Ledger:
         self._reporters = Reporters()
         self._proxies: list[_Proxy] = []
         self._outages = Outages()
+        self._pairs = PairBook()
 
     @property
     def reporters_count(self) -> int:
@@ -184,6 +187,7 @@ class Ledger:
         self._take_records(events, numbers)
         self._take_counts(events, numbers)
         self._take_streams(events, numbers)
+        self._pairs.take(events)
         if self.keys is not None:
             self._noticed += self.keys.take(events)
         self._last_ns = int(events.column("received_time")[-1].as_py())
@@ -233,10 +237,18 @@ class Ledger:
             if numbers[row] < 0 and one["about"] == _COLLECT:
                 before = events.column("received_time")[row - 1].as_py() if row else self._last_ns
                 self._outages.add_downtime(before, one["received_time"])
+                self._pairs.add_downtime(before, one["received_time"])
 
     def _close_step(self, until_ns: int) -> Iterator[Statement]:
         yield from self._noticed
         self._noticed.clear()
+        self._pairs.pass_time(until_ns)
+        for names, minute_ns, figure, count in self._pairs.take_counts():
+            number = self._reporters.find(*names)
+            if number is not None:
+                minutes = self._proxies[number].minutes
+                minutes.add_count(figure, minute_ns // MINUTE_NS, count)
+        yield from self._pairs.tell()
         for number, proxy in enumerate(self._proxies):
             for loss in proxy.account.settle(received_before_ns=until_ns - GRACE_NS):
                 proxy.minutes.lose(loss)

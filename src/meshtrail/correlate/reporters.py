@@ -50,6 +50,7 @@ class Reporters:
 
     def __init__(self) -> None:
         self._numbers: dict[Reporter, int] = {}
+        self._by_names: dict[tuple[str | None, str | None], int] = {}
         self.all: list[Reporter] = []
 
     def number(self, events: pa.Table) -> npt.NDArray[np.int64]:
@@ -72,6 +73,10 @@ class Reporters:
         numbers = np.array([self._number(one, dictionaries) for one in distinct.tolist()], np.int64)
         return numbers[rows] if count else combined
 
+    def find(self, claimed: str | None, spiffe_id: str | None) -> int | None:
+        """The reporter that was last heard of under these names."""
+        return self._by_names.get((claimed, spiffe_id))
+
     def _number(self, combined: int, dictionaries: list[list[str]]) -> int:
         parts: list[str | None] = []
         for values in reversed(dictionaries):
@@ -85,6 +90,7 @@ class Reporters:
             reporter = Reporter(_OVERFLOW)
         if reporter not in self._numbers:
             self._numbers[reporter] = len(self.all)
+            self._by_names[reporter.id, reporter.spiffe_id] = len(self.all)
             self.all.append(reporter)
         return self._numbers[reporter]
 

@@ -31,6 +31,10 @@ class Cause(StrEnum):
     UNKNOWN = "unknown"
     SILENT = "silent"
     """A reporter that used to report says nothing any more."""
+    UNPAIRED = "unpaired"
+    """One end of calls reports them, and the other should have, and does not."""
+    PAIRED_LATE = "paired_late"
+    """Entries that were told to be unpaired have found their partner."""
     KEY_SHARED = "key_shared"
     """An identity or a certificate is used from where it does not belong."""
 
@@ -91,9 +95,9 @@ def finding(
 
 
 def finding_about(
-    about: str, cause: Cause, *, from_ns: object, until_ns: object, **more: object
+    about: str | None, cause: Cause, *, from_ns: object, until_ns: object, **more: object
 ) -> Statement:
-    """Something about an identity that somebody should look at."""
+    """Something about whoever goes by a name that somebody should look at."""
     payload = {"about": about, "cause": cause.value, "from_ns": from_ns, "until_ns": until_ns}
     return Statement(EntryType.FINDING, payload | more)
 
