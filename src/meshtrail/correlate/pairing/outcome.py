@@ -118,6 +118,18 @@ class Outcome:
     decided_until_ns: int
 
 
+def join_outcomes(several: Sequence[Outcome], *, decided_until_ns: int) -> Outcome:
+    """Several outcomes as one."""
+    if len(several) == 1:
+        return several[0]
+    pairs, attempts, unpaired, counts = (
+        pa.concat_tables([getattr(one, name) for one in several]).unify_dictionaries()
+        for name in ("pairs", "attempts", "unpaired", "counts")
+    )
+    forgotten_count = sum(one.forgotten_count for one in several)
+    return Outcome(pairs, attempts, unpaired, counts, forgotten_count, decided_until_ns)
+
+
 class Report:
     """Collects what the steps of one call find, as numbers, and writes it out."""
 
