@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from meshtrail.correlate.clock_bounds import NO_BOUND, Differences
+from meshtrail.sources.reporter_clocks import DRIFT_DIVISOR
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     Int64s = npt.NDArray[np.int64]
 
-DRIFT_DIVISOR: Final = 20_000
-"""A clock drifts from the collector's by at most one part in so many, 50 ppm: what adjtimex and the
-specification of PC oscillators stay within."""
 DIFFERENCES_MAX: Final = 1 << 18
 """Pairs of reporters that are kept; calls between more of them bound nothing. 4 MB."""
 

@@ -10,7 +10,6 @@ arrivals one was hardly delayed. Pure: what comes in, and time, are told.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -24,6 +23,7 @@ from meshtrail.correlate.clock_bounds import (
     relax_low,
 )
 from meshtrail.correlate.clock_evidence import Evidence, LeastDelayed, Receipts
+from meshtrail.model.event import TimeQuality
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,14 +56,6 @@ BATCHES: Final = (8, 10_000_000_000)
 
 _CONTRADICTIONS_MAX: Final = 8
 """Looks at one step before everything in contradiction is dropped."""
-
-
-class Quality(StrEnum):
-    """How an offset is known: a closed list."""
-
-    BOUNDED = "bounded"
-    ESTIMATED = "estimated"
-    UNKNOWN = "unknown"
 
 
 class Sending(NamedTuple):
@@ -124,7 +116,7 @@ class ClockEstimate:
 
     offset_ns: int | None
     error_ns: int | None
-    quality: Quality
+    quality: TimeQuality
     from_ns: int
     until_ns: int
     is_stepped: bool = False
@@ -249,7 +241,7 @@ class ClockOffsets:
                 ClockEstimate(
                     offset_ns=offset_ns,
                     error_ns=most - offset_ns,
-                    quality=Quality.BOUNDED if is_bounded else Quality.ESTIMATED,
+                    quality=TimeQuality.BOUNDED if is_bounded else TimeQuality.ESTIMATED,
                     from_ns=min(max(since_ns, int(self._floor_ns[clock])), until_ns),
                     until_ns=until_ns,
                     is_stepped=clock in self._stepped,
@@ -262,7 +254,7 @@ class ClockOffsets:
                     ClockEstimate(
                         offset_ns=None,
                         error_ns=None,
-                        quality=Quality.UNKNOWN,
+                        quality=TimeQuality.UNKNOWN,
                         from_ns=min(int(self._floor_ns[clock]), until_ns),
                         until_ns=until_ns,
                         is_stepped=True,

@@ -1,7 +1,8 @@
 """The deep audit: every event is derived from its entry again and compared, column by column.
 
-A worker needs to know the senders of the streams that are open where its piece begins. The parent
-follows streams in the order of the log and sends that along with each piece. A sample of entries is
+A worker needs to know the senders of the streams that are open where its piece begins, and how far
+their clocks were said to be off. The parent follows both in the order of the log and sends that
+along with each piece. A sample of entries is
 decoded a second time by another decoder, so that a mistake of the first does not excuse itself.
 """
 
@@ -27,7 +28,6 @@ from meshtrail.sources.streams import (
     REPORTER_COLUMNS,
     StreamFacts,
     Streams,
-    parse_stream_opened,
 )
 from meshtrail.units import LeafIndex
 from meshtrail.verify.blob_references import find_references
@@ -102,6 +102,7 @@ def derive_piece(task: DeepTask) -> Derived:
     try:
         for table in _read_slices(task.piece, blobs):
             entries = table.column("entry").chunk(0)
+            before = task.streams.copy()
             derived = derive_events(
                 entries,
                 log=task.piece.origin,
@@ -112,7 +113,7 @@ def derive_piece(task: DeepTask) -> Derived:
             compare_events(table, derived, position, found)
             rows = task.sample.rows(position, table.num_rows)
             sampled += len(rows)
-            _compare_sample(entries, derived, rows, again=again, found=found)
+            _compare_sample(entries, derived, rows, before, again=again, found=found)
             position += table.num_rows
     except (MeshtrailError, pa.ArrowException, OSError, ValueError) as error:
         found.kept.append(_underivable(task.piece, position, error))
@@ -184,7 +185,7 @@ class DeepAudit:
         self.sampled_count = 0
 
     def take(self, piece: Piece, openings: list[bytes]) -> None:
-        """Derive the next piece, and follow the streams that it opens and closes."""
+        """Derive the next piece, and follow the streams and clocks that it tells of."""
         if self._is_stopped:
             return
         task = DeepTask(piece, self._streams.copy(), self._blobs, self._sample)
@@ -220,28 +221,27 @@ def _follow(streams: Streams, entry: bytes) -> None:
         header = decode_header(entry)
     except EntryFormatError:
         return
-    if header.entry_type is EntryType.STREAM_CLOSED:
-        streams.close(header.stream)
-        return
-    try:
-        facts = parse_stream_opened(entry[HEADER_BYTES:])
-    except ValueError:
-        facts = StreamFacts()
-    streams.open(header.stream, facts)
+    streams.follow(header, entry[HEADER_BYTES:])
 
 
 def _compare_sample(
     entries: pa.Array,
     derived: pa.Table,
     rows: range,
+    before: Streams,
     *,
     again: Callable[..., pa.Table],
     found: PieceFindings,
 ) -> None:
     """Derive some rows with the second decoder, one by one, and compare with the first's."""
+    kinds = read_headers(entries)["entry_type"]
+    telling = deque(np.flatnonzero(np.isin(kinds, (EntryType.STREAM_OPENED, EntryType.CLOCK))))
     for row in rows:
+        while telling and telling[0] < row:
+            _follow(before, entries[int(telling.popleft())].as_py())
         facts = [derived.column(name)[row].as_py() for name in REPORTER_COLUMNS]
-        streams = Streams({derived.column("stream")[row].as_py(): StreamFacts(*facts)})
+        stream = derived.column("stream")[row].as_py()
+        streams = Streams({stream: StreamFacts(*facts)}, before.clocks.copy())
         index = LeafIndex(derived.column("log_index")[row].as_py())
         want = again(entries.slice(row, 1), start=index, streams=streams)
         compare_events(derived.slice(row, 1), want, index, found)

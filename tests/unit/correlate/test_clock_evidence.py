@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from meshtrail.correlate import clock_evidence
 from meshtrail.correlate.clock_bounds import NO_BOUND, Differences
 from meshtrail.correlate.clock_evidence import (
-    DRIFT_DIVISOR,
     Evidence,
     LeastDelayed,
     Receipts,
     age_high,
 )
+from meshtrail.sources.reporter_clocks import DRIFT_DIVISOR
 
 if TYPE_CHECKING:
     import pytest

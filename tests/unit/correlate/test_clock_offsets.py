@@ -15,8 +15,8 @@ from meshtrail.correlate.clock_offsets import (
     ClockEstimate,
     ClockOffsets,
     ClockPairs,
-    Quality,
 )
+from meshtrail.model.event import TimeQuality
 from tests.unit.correlate.clock_mesh import BEGIN, MS, S, SimulatedClock, SimulatedMesh, arrivals
 
 
@@ -83,7 +83,7 @@ def test_truth_is_within_the_error_for_hours_of_drift(seed: int) -> None:
         mesh.run(offsets, now_ns - 10 * S, calls=4)
         found = estimates(offsets, now_ns)
         assert_true(found, clocks, now_ns)
-    assert [one.quality for one in found.values()] == [Quality.ESTIMATED] * 3
+    assert [one.quality for one in found.values()] == [TimeQuality.ESTIMATED] * 3
 
 
 @pytest.mark.parametrize("step_ns", [-600 * S, -3 * S, 3 * S, 600 * S])
@@ -104,7 +104,7 @@ def test_a_step_is_noticed_told_and_got_over(
             assert_true(found, clocks, now_ns)
             if now_ns > BEGIN + 60 * S:
                 assert len(found) == 4
-                assert all(one.quality is Quality.ESTIMATED for one in found.values())
+                assert all(one.quality is TimeQuality.ESTIMATED for one in found.values())
     assert 1 in stepped
     # Nobody else is made to suffer, where nothing but arrivals contradicts.
     assert has_pairs or stepped == {1}
@@ -137,7 +137,7 @@ def test_an_arrival_bounds_from_below_alone() -> None:
     assert one.offset_ns is not None
     assert one.error_ns is not None
     assert one.offset_ns - one.error_ns == pytest.approx(3 * S, abs=2 * MS)
-    assert one.quality is Quality.ESTIMATED
+    assert one.quality is TimeQuality.ESTIMATED
 
 
 def test_what_the_collector_took_part_in_bounds_both_ways() -> None:
@@ -149,7 +149,7 @@ def test_what_the_collector_took_part_in_bounds_both_ways() -> None:
     # What is at the other end of a request of that proxy.
     offsets.take_pairs(pairs((0, 1, begin, end, begin - S, end - S, at)))
     found = estimates(offsets, at)
-    assert [one.quality for one in found.values()] == [Quality.BOUNDED] * 2
+    assert [one.quality for one in found.values()] == [TimeQuality.BOUNDED] * 2
     assert [one.offset_ns for one in found.values()] == [
         pytest.approx(20 * S + MS, abs=MS),
         pytest.approx(19 * S + MS, abs=MS),
@@ -157,7 +157,7 @@ def test_what_the_collector_took_part_in_bounds_both_ways() -> None:
     assert [one.error_ns for one in found.values()] == [pytest.approx(3 * MS, abs=1.1 * MS)] * 2
     # By assumption it could be known better, but not for certain.
     count(offsets, 0, BEGIN, 20 * S)
-    assert estimates(offsets, at + 5 * S)[0].quality is Quality.BOUNDED
+    assert estimates(offsets, at + 5 * S)[0].quality is TimeQuality.BOUNDED
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_a_step_of_the_collector_ends_all_that_was_known() -> None:
     offsets.restart(BEGIN + 10 * S)
     count(offsets, 0, BEGIN + 5 * S, -S, times=5)
     (told,) = estimates(offsets, BEGIN + 10 * S).values()
-    assert (told.quality, told.is_stepped) == (Quality.UNKNOWN, True)
+    assert (told.quality, told.is_stepped) == (TimeQuality.UNKNOWN, True)
     assert estimates(offsets, BEGIN + 20 * S) == {}
     count(offsets, 0, BEGIN + 20 * S, -S)
     (again,) = estimates(offsets, BEGIN + 30 * S).values()
