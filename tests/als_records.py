@@ -171,12 +171,18 @@ def no_blob(sha256: bytes) -> bytes:
     raise AssertionError(f"blob {sha256.hex()} was asked for")
 
 
-def derive_both(*entries: bytes) -> list[dict[str, Any]]:
+def derive_both(
+    *entries: bytes, read_blob: Callable[[bytes], bytes] | None = None
+) -> list[dict[str, Any]]:
     """The events of entries, nulls and all, which both mappers must say alike."""
     column = pa.array(entries, pa.binary())
     got, wanted = (
         derive_rows(
-            column, log="o", start=LeafIndex(5), streams=Streams(), read_blob=no_blob
+            column,
+            log="o",
+            start=LeafIndex(5),
+            streams=Streams(),
+            read_blob=read_blob or no_blob,
         ).to_pylist()
         for derive_rows in (derive_events, derive_reference)
     )

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import grpc.aio
 
-from meshtrail.collect import CollectOptions, run_collect
+from meshtrail.collect import CollectOptions, Listening, run_collect
 from meshtrail.collect.diag import Diag
 from meshtrail.journal import Framing, JournalOptions, JournalReader, JournalWriter
-from meshtrail.model.entry import EntryType, PayloadFormat
+from meshtrail.model.entry import EntryFlags, EntryType, PayloadFormat
 from meshtrail.sources.als_frame import slice_frame
 from tests.fake_clock import FakeClock
+from tests.otlp_messages import slice_export
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -68,12 +69,14 @@ class Collector:
     """A collector that runs.
 
     Attributes:
-        address: where it listens.
+        address: where it listens for gRPC.
+        otlp_http: where it listens for HTTP; None when it does not.
         directory: its journal.
         running: its task.
     """
 
     address: str
+    otlp_http: str | None
     directory: Path
     clock: FakeClock
     diag: FakeDiag
@@ -114,28 +117,36 @@ async def running_collector(
     used_clock = clock or FakeClock()
     diag = FakeDiag()
     stop = asyncio.Event()
-    address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    listening: asyncio.Future[Listening] = asyncio.get_running_loop().create_future()
     with JournalWriter(
         directory, clock=used_clock, options=journal_options or QUICK, disk=disk
     ) as journal:
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(
                 run_collect(
-                    options or CollectOptions(grpc="127.0.0.1:0"),
+                    options or collect_options(),
                     journal=journal,
                     clock=used_clock,
                     version=VERSION,
                     diag=diag,
                     stop=stop,
-                    ready=address.set_result,
+                    ready=listening.set_result,
                 )
             )
-            collector = Collector(await address, directory, used_clock, diag, stop, running)
+            doors = await listening
+            collector = Collector(
+                doors.grpc, doors.otlp_http, directory, used_clock, diag, stop, running
+            )
             yield collector
             stop.set()
 
 
 QUICK = JournalOptions(linger_ms=0)
+
+
+def collect_options(**changed: Any) -> CollectOptions:
+    """Options of a collector on free ports."""
+    return CollectOptions(**{"grpc": "127.0.0.1:0", "otlp_http": "127.0.0.1:0", **changed})
 
 
 @contextlib.asynccontextmanager
@@ -179,6 +190,7 @@ class Entry:
     payload_format: PayloadFormat
     received_ns: int
     payload: bytes
+    flags: EntryFlags = EntryFlags(0)
 
     @property
     def json(self) -> dict[str, Any]:
@@ -243,9 +255,13 @@ def _frames(directory: Path) -> list[tuple[Any, bytes]]:
 
 def _entries(row: Any, data: bytes) -> list[Entry]:  # noqa: ANN401 - a numpy record
     payload_format = PayloadFormat(int(row["payload_format"]))
-    if row["framing"] == Framing.BLOB:
+    framing = Framing(int(row["framing"]))
+    if framing in {Framing.BLOB, Framing.EXPORT}:
         return []
-    payloads = [data] if row["framing"] == Framing.WHOLE else slice_frame(data, payload_format)
+    if framing is Framing.OTLP:
+        payloads = slice_export(data)
+    else:
+        payloads = [data] if framing is Framing.WHOLE else slice_frame(data, payload_format)
     assert len(payloads) == row["records_count"]
     return [
         Entry(
@@ -255,6 +271,7 @@ def _entries(row: Any, data: bytes) -> list[Entry]:  # noqa: ANN401 - a numpy re
             payload_format=payload_format,
             received_ns=int(row["received_ns"]),
             payload=payload,
+            flags=EntryFlags(int(row["flags"])),
         )
         for index, payload in enumerate(payloads)
     ]

@@ -16,12 +16,14 @@ from envoy.data.accesslog.v3 import accesslog_pb2
 
 from meshtrail.journal import Frame, Framing, blob_frame
 from meshtrail.model.entry import EntryFlags, EntryType, PayloadFormat
+from tests.otlp_exports import Resource, export, payloads_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from meshtrail.journal import OpenStream
     from meshtrail.units import Clock
+    from tests.otlp_exports import Scope
 
 HTTP_FIELD = 2
 TCP_FIELD = 3
@@ -81,6 +83,26 @@ class KnownLoad:
         """A message of HTTP records with these very bytes."""
         return self._als(
             stream, records, field=HTTP_FIELD, payload_format=PayloadFormat.ALS_HTTP, flags=flags
+        )
+
+    def otlp(
+        self,
+        stream: int,
+        scopes: Sequence[Scope],
+        *,
+        resource: bytes | None = None,
+        payload_format: PayloadFormat = PayloadFormat.OTLP_LOG,
+        flags: EntryFlags = EntryFlags(0),
+    ) -> Frame:
+        """An export of one resource."""
+        element = Resource(resource, scopes)
+        return self._frame(
+            stream,
+            payloads_of(element),
+            export(element),
+            framing=Framing.OTLP,
+            payload_format=payload_format,
+            flags=flags,
         )
 
     def whole(self, stream: int, data: bytes) -> Frame:

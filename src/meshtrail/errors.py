@@ -8,6 +8,7 @@
     │   ├── ManifestSyntaxError   a manifest that is not canonical
     │   ├── QueryError            a query that cannot be planned
     │   ├── RequestError          an HTTP request that is refused before it is understood
+    │   ├── UnauthenticatedError  a sender that does not show who it is
     │   ├── BundleError           a file that is not a proof or a case bundle
     │   └── NotFoundError         an index, file or log that is not there
     ├── TamperError           evidence: keep the inputs, alarm, never retry            exit 3
@@ -82,6 +83,10 @@ class QueryError(InputError):
 
 class RequestError(InputError):
     """An HTTP request that is refused before it is understood; ``http_status`` says how."""
+
+
+class UnauthenticatedError(InputError):
+    """A sender that does not show who it is; the message holds no secret."""
 
 
 class BundleError(InputError):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import grpc
 import grpc.aio
 
-from meshtrail.collect import CollectOptions, run_collect
+from meshtrail.collect import CollectOptions, Listening, run_collect
 from meshtrail.journal import JournalReader, JournalWriter
 from meshtrail.units import UnixNanos
 
@@ -62,7 +62,9 @@ def receive(
     """
     alarms = Alarms()
     directory = folder / "collect"
-    options = CollectOptions(grpc="127.0.0.1:0", message_bytes_max=message_bytes_max)
+    options = CollectOptions(
+        grpc="127.0.0.1:0", otlp_http="off", message_bytes_max=message_bytes_max
+    )
     with JournalWriter(directory, clock=_Clock()) as journal:
         asyncio.run(_serve_and_send(streams, options, journal, alarms))
     reader = JournalReader(directory)
@@ -79,7 +81,7 @@ async def _serve_and_send(
     alarms: Alarms,
 ) -> None:
     stop = asyncio.Event()
-    address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    listening: asyncio.Future[Listening] = asyncio.get_running_loop().create_future()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(
             run_collect(
@@ -89,10 +91,11 @@ async def _serve_and_send(
                 version="campaign",
                 diag=alarms,
                 stop=stop,
-                ready=address.set_result,
+                ready=listening.set_result,
             )
         )
-        async with grpc.aio.insecure_channel(await address, options=_SEND_OPTIONS) as channel:
+        address = (await listening).grpc
+        async with grpc.aio.insecure_channel(address, options=_SEND_OPTIONS) as channel:
             call: _Call = channel.stream_unary(METHOD)
             await asyncio.gather(
                 *(_send(call, messages, options.message_bytes_max) for messages in streams)

@@ -151,10 +151,11 @@ def copy(source: Path, target: Path, *, is_folder: bool) -> None:
 def running(installed: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """The entry point with its default command, as in the image but for ports."""
     entry, default = of(IMAGE, "ENTRYPOINT")[0].words, of(IMAGE, "CMD")[0].words
-    doors = ["--grpc", f"127.0.0.1:{free_port()}", "--http", f"127.0.0.1:{free_port()}"]
+    doors = [f"127.0.0.1:{free_port()}" for _ in range(3)]
+    options = ["--grpc", doors[0], "--http", doors[1], "--otlp-http", doors[2], "--json"]
     data, home = tmp_path / "data", tmp_path / "home"
     process = subprocess.Popen(
-        [f"{installed}{entry[0]}", *entry[1:], *default, *doors, "--json"],
+        [f"{installed}{entry[0]}", *entry[1:], *default, *options],
         cwd=tmp_path,
         env={"MESHTRAIL_DATA": str(data), "MESHTRAIL_HOME": str(home), "PATH": "/usr/bin:/bin"},
         stdout=subprocess.PIPE,

@@ -181,9 +181,9 @@ def test_arguments_and_options_are_taken(container: Manifest, configuration: Con
     assert parsed.key.parent == Path(mounts["own-key"])
     assert configuration.collect.is_mtls
     for file in (
-        configuration.collect.grpc_cert,
-        configuration.collect.grpc_key,
-        configuration.collect.grpc_client_ca,
+        configuration.collect.tls_cert,
+        configuration.collect.tls_key,
+        configuration.collect.tls_client_ca,
     ):
         assert file is not None
         assert file.parent == Path(mounts["grpc-tls"])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = ("ARCHITECTURE.md", "docs/bad-input.md")
+DOCUMENTS = ("ARCHITECTURE.md", "docs/bad-input.md", "docs/threat-model.md")
 NAMED = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+))?`")
 
 

@@ -21,6 +21,10 @@ CLIENT, SERVER = "CLIENT", "SERVER"
 SIDECAR_INBOUND, SIDECAR_OUTBOUND, GATEWAY = "SIDECAR_INBOUND", "SIDECAR_OUTBOUND", "GATEWAY"
 _MODES = {SIDECAR_INBOUND: SERVER, SIDECAR_OUTBOUND: CLIENT, GATEWAY: CLIENT}
 _LOGGERS = "type.googleapis.com/envoy.extensions.access_loggers.grpc.v3"
+_OTLP_LOGGER = (
+    "type.googleapis.com/envoy.extensions.access_loggers.open_telemetry.v3"
+    ".OpenTelemetryAccessLogConfig"
+)
 _CEL = "type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
 _PEERS = ["upstream_peer", "downstream_peer"]
 NO_ROUTE: Config = {"response_flag_filter": {"flags": ["NR"]}}
@@ -123,6 +127,8 @@ class Istiod:
                 "common_config": target(provider["envoyTcpAls"]),
             }
             return {"name": "envoy.tcp_grpc_access_log", "typed_config": typed}
+        if "envoyOtelAls" in provider:
+            return _otlp_logger(provider["envoyOtelAls"], target(provider["envoyOtelAls"]))
         config = provider["envoyHttpAls"]
         typed = {
             "@type": f"{_LOGGERS}.HttpGrpcAccessLogConfig",
@@ -132,6 +138,23 @@ class Istiod:
             "additional_response_trailers_to_log": config["additionalResponseTrailersToLog"],
         }
         return {"name": "envoy.access_loggers.http_grpc", "typed_config": typed}
+
+
+def _otlp_logger(config: dict[str, Any], common: Config) -> Config:
+    """An ``envoyOtelAls``: its text as the body, its labels as attributes, and a mute resource."""
+    labels = config["logFormat"]["labels"]
+    typed = {
+        "@type": _OTLP_LOGGER,
+        "common_config": common,
+        "disable_builtin_labels": True,
+        "body": {"string_value": config["logFormat"]["text"]},
+        "attributes": {
+            "values": [
+                {"key": key, "value": {"string_value": label}} for key, label in labels.items()
+            ]
+        },
+    }
+    return {"name": "envoy.access_loggers.open_telemetry", "typed_config": typed}
 
 
 def _cel_filter(expression: str) -> Config:

@@ -27,7 +27,7 @@ from meshtrail.cli.emit_config import main
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from meshtrail.demo.authority import Authority, Identity
@@ -316,23 +316,22 @@ def running_silent_upstream() -> Iterator[int]:
         yield port
 
 
-class _Echo(socketserver.BaseRequestHandler):
-    @override
-    def handle(self) -> None:
-        with contextlib.suppress(ConnectionError):
-            while data := self.request.recv(4096):
-                self.request.sendall(data)
-
-
-class _EchoServer(socketserver.ThreadingTCPServer):
+class _Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
 
 
 @contextlib.contextmanager
-def running_echo_upstream() -> Iterator[int]:
-    """An application that sends back what it gets; yields its port."""
-    with _EchoServer((LOOPBACK, 0), _Echo) as server:
+def running_upstream(serve: Callable[[socket.socket], None]) -> Iterator[int]:
+    """An application that does this with each connection, until it is gone; yields its port."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        @override
+        def handle(self) -> None:
+            with contextlib.suppress(OSError):
+                serve(self.request)
+
+    with _Server((LOOPBACK, 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:
@@ -340,6 +339,16 @@ def running_echo_upstream() -> Iterator[int]:
         finally:
             server.shutdown()
             thread.join()
+
+
+def running_echo_upstream() -> contextlib.AbstractContextManager[int]:
+    """An application that sends back what it gets; yields its port."""
+
+    def echo(connection: socket.socket) -> None:
+        while data := connection.recv(4096):
+            connection.sendall(data)
+
+    return running_upstream(echo)
 
 
 def stranger(authority: Authority, directory: Path) -> ssl.SSLContext:

@@ -79,7 +79,7 @@ class UpProcess:
         self.ready: dict[str, Any] = {}
         self.restarts: Counter[str] = Counter()
         self._folder = folder
-        self._grpc = "127.0.0.1:0"
+        self._grpc = self._otlp_http = "127.0.0.1:0"
         self._process: subprocess.Popen[bytes] | None = None
         self._diagnostics = (folder / "diagnostics").open("ab")
 
@@ -93,7 +93,7 @@ class UpProcess:
         self._process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "meshtrail", "up", "--data", self.data, "--json"),
-                *("--grpc", self._grpc, "--http", "127.0.0.1:0"),
+                *("--grpc", self._grpc, "--otlp-http", self._otlp_http, "--http", "127.0.0.1:0"),
                 *("--lock-record", self.lock_record, "--tick-ms", "50"),
             ],
             env={**os.environ, "MESHTRAIL_HOME": str(self._folder / "home")},
@@ -108,7 +108,7 @@ class UpProcess:
             return False
         self.ready = json.loads(line)
         assert self.ready["event"] == "ready"
-        self._grpc = self.ready["grpc"]
+        self._grpc, self._otlp_http = self.ready["grpc"], self.ready["otlp_http"]
         self._follower = threading.Thread(target=self._follow, args=(self._process,), daemon=True)
         self._follower.start()
         return True

@@ -6,6 +6,7 @@ a batch whose append was interrupted is read whole or not at all, and never chan
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import shutil
 import tempfile
@@ -18,9 +19,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from meshtrail.errors import InputError
-from meshtrail.journal import JournalOptions, JournalReader, JournalWriter, ReadPosition
+from meshtrail.journal import (
+    EXPORT_DIGEST_BYTES,
+    JournalOptions,
+    JournalReader,
+    JournalWriter,
+    ReadPosition,
+    export_frame,
+)
 from meshtrail.journal.batch import decode_batch, find_batch
 from meshtrail.journal.header import decode_header
+from meshtrail.units import UnixNanos
 from tests.fake_clock import FakeClock
 from tests.fake_disks import PowerCutDisk, PowerCutError
 from tests.journal_frames import record_frame, slice_data
@@ -51,14 +60,34 @@ class JournalMachine(RuleBasedStateMachine):
             self.directory, clock=self.clock, options=OPTIONS, disk=self.disk
         )
         self.reader = JournalReader(self.directory, position=self.position, disk=self.disk)
+        self.check_exports(self.writer.left_exports)
+
+    def check_exports(self, known: bytes) -> None:
+        """What was acknowledged is known, in its order, as far back as is kept; no more is."""
+        digests = [known[at : at + 16] for at in range(0, len(known), 16)]
+        batches = [(data[-1], is_acknowledged) for data, is_acknowledged in self.batches]
+        index = len(digests) - 1
+        for digest, is_acknowledged in reversed(batches):
+            if index < 0:
+                break
+            if digests[index] == digest:
+                index -= 1
+            else:
+                assert not is_acknowledged, f"{digest.hex()} was acknowledged and is not known"
+        assert index < 0, f"{digests[: index + 1]} came from nowhere"
+        acknowledged = sum(is_acknowledged for _, is_acknowledged in batches)
+        assert len(digests) >= min(acknowledged, OPTIONS.exports_count_max)
 
     @rule(sizes=SIZES)
     def append(self, sizes: list[int]) -> None:
         data = [b"%d:" % next(self.numbers) + b"x" * size for size in sizes]
+        digest = hashlib.sha256(data[0]).digest()[:EXPORT_DIGEST_BYTES]
         # Not known to be there until append returns.
-        self.batches.append((data, False))
-        self.writer.append([record_frame(item) for item in data])
-        self.batches[-1] = (data, True)
+        self.batches.append(([*data, digest], False))
+        self.writer.append(
+            [*map(record_frame, data), export_frame(digest, received_ns=UnixNanos(1))]
+        )
+        self.batches[-1] = ([*data, digest], True)
 
     @rule()
     def read(self) -> None:

@@ -57,11 +57,11 @@ class Recorder:
             tls: whose clients to trust and whose SVID to show; None opens the door in the clear.
         """
         options = ["--data", str(self.data), "--grpc", f"{LOOPBACK}:{self.port}"]
-        options += ["--http", f"{LOOPBACK}:0"]
+        options += ["--http", f"{LOOPBACK}:0", "--otlp-http", f"{LOOPBACK}:0"]
         if tls is not None:
             authority, identity = tls
-            options += ["--grpc-cert", str(identity.chain), "--grpc-key", str(identity.key)]
-            options += ["--grpc-client-ca", str(authority.bundle)]
+            options += ["--tls-cert", str(identity.chain), "--tls-key", str(identity.key)]
+            options += ["--tls-client-ca", str(authority.bundle)]
         with self.log.open("ab") as log:
             # A group of its own, so that the processes which the supervisor started go with it.
             self._process = subprocess.Popen(

@@ -14,6 +14,7 @@ from meshtrail.api.error_answers import (
 )
 from meshtrail.api.request_check import check_request
 from meshtrail.errors import MeshtrailError, TamperError, UnavailableError
+from meshtrail.http.connection import ABORT
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 
 ROUTE: Final = "meshtrail.route"
 """Where a scope says which route it came to, for the metrics."""
-
-ABORT: Final = "meshtrail.abort"
-"""The extension of a scope that cuts its connection; what waits in it is dropped."""
 
 SLOW_READER: Final = "slow_reader"
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Final
 import uvloop
 
 from meshtrail.api.routes import make_application
-from meshtrail.api.server import Server, open_socket
 from meshtrail.api.serving import open_serving
 from meshtrail.app.child import run_child
 from meshtrail.app.clock import SystemClock
 from meshtrail.app.process_options import read_process_options
 from meshtrail.app.version import read_version
 from meshtrail.collect.address import Address, parse_address
+from meshtrail.http.server import Server, open_socket
 from meshtrail.note import parse_vkey
 from meshtrail.search.confine import deny_writes
 from meshtrail.verify.pins import KeySource, TrustedKey
@@ -37,7 +37,7 @@ def serve(child: Child) -> None:
     options = read_process_options(child.options)
     address = parse_address(options.configuration.serve.http)
     with (
-        open_socket(address) as listening,
+        open_socket(address, option="--http") as listening,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
         runner.run(_run(child, options, listening))

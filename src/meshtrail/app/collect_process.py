@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+from typing import TYPE_CHECKING
 
 import uvloop
 
@@ -16,6 +17,9 @@ from meshtrail.app.version import read_version
 from meshtrail.collect import run_collect
 from meshtrail.collect.own_stream import WRITER
 from meshtrail.journal import JournalWriter
+
+if TYPE_CHECKING:
+    from meshtrail.collect import Listening
 
 
 def collect(child: Child) -> None:
@@ -58,9 +62,18 @@ async def _run(
     child.on_stop(ask_to_stop)
     collect_options = options.configuration.collect
 
-    def tell_ready(address: str) -> None:
+    def tell_ready(listening: Listening) -> None:
         # Started again, it must listen where its senders look for it.
-        child.tell_ready(grpc=address, mtls=collect_options.is_mtls, keep={"collect.grpc": address})
+        keep: dict[str, object] = {"collect.grpc": listening.grpc}
+        if listening.otlp_http is not None:
+            keep["collect.otlp_http"] = listening.otlp_http
+        child.tell_ready(
+            grpc=listening.grpc,
+            otlp_http=listening.otlp_http,
+            mtls=collect_options.is_mtls,
+            security=collect_options.describe_security(),
+            keep=keep,
+        )
 
     await run_collect(
         collect_options,

@@ -45,7 +45,7 @@ def read_key_file(path: Path, *, data: Path | None = None) -> SignerKey:
     Raises:
         KeyFileError: it is missing, lies in DATA, can be read by others, or is no private key.
     """
-    _check_outside(path, data)
+    check_outside(path, data, what="private key")
     try:
         with path.open("rb") as file:
             # Of the open file, not of the path: between two looks a path can change.
@@ -80,7 +80,7 @@ def write_key_file(path: Path, signer: SignerKey, *, data: Path | None = None) -
     Raises:
         KeyFileError: the file is there already, lies in DATA, or cannot be written.
     """
-    _check_outside(path, data)
+    check_outside(path, data, what="private key")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
@@ -95,11 +95,20 @@ def write_key_file(path: Path, signer: SignerKey, *, data: Path | None = None) -
     sync_directory(Disk(), path.parent)
 
 
-def _check_outside(path: Path, data: Path | None) -> None:
-    """Refuse a key in DATA: whoever gets a copy of the evidence could sign another."""
+def check_outside(path: Path, data: Path | None, *, what: str) -> None:
+    """Check that a key or the like does not lie in DATA, of which others get copies.
+
+    Args:
+        path: of the file.
+        data: the data directory, None when it is not known.
+        what: the file is, for people.
+
+    Raises:
+        KeyFileError: it does. Whoever gets a copy of the evidence could sign another.
+    """
     if data is not None and path.resolve().is_relative_to(data.resolve()):
         raise KeyFileError(
-            f"private key {path} lies in the data directory {data}: keep it elsewhere", path=path
+            f"{what} {path} lies in the data directory {data}: keep it elsewhere", path=path
         )
 
 

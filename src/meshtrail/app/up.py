@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from meshtrail.app.clock import SystemClock
 from meshtrail.app.data import OwnedData, open_owned_data
 from meshtrail.app.diag import configure_diag
+from meshtrail.app.keys import check_outside
 from meshtrail.app.process_options import format_process_options
 from meshtrail.app.run_file import RunFile
 from meshtrail.app.supervised import ProcessSpec
@@ -123,6 +124,8 @@ def run_up(request: UpRequest, listener: Listener) -> int:
     configuration = make_configuration(
         request.tables, overrides=request.overrides, folder=request.folder
     )
+    if configuration.collect.tokens is not None:
+        check_outside(configuration.collect.tokens, request.data, what="tokens")
     owned = open_owned_data(
         Disk(),
         request.data.absolute(),

@@ -20,9 +20,10 @@ _ABOUT = """
     the proxy's own certificate. It is YAML with comments that say why each line is there; nothing
     is read, and nobody is asked.
 
-    envoy: five pieces, each under a key that names its place: a cluster, access logs for listeners,
-    connection managers and TCP proxies, and fingerprints of TLS callers. With --sds-dir two small
-    files follow.
+    envoy: eight pieces, each under a key that names its place: a cluster, access logs for
+    listeners, connection managers and TCP proxies, fingerprints of TLS callers, spans for who wants
+    them, and what Envoy counts, by which missing records show. With --sds-dir two small files
+    follow.
 
     istio: MeshConfig's extension providers, then the resources that turn them on: a Telemetry, a
     DestinationRule (and a ServiceEntry for a collector outside the cluster), and an EnvoyFilter,
@@ -48,7 +49,10 @@ _ADDRESSES: Final = {
     "envoy": "127.0.0.1:4317",
     "istio": "meshtrail.meshtrail.svc.cluster.local:4317",
 }
-_ENVOY_ONLY: Final = ("cert", "key", "ca", "sds_dir", "sds_cluster", "sds_cert", "sds_ca")
+_ENVOY_ONLY: Final = (
+    *("cert", "key", "ca", "sds_dir", "sds_cluster", "sds_cert", "sds_ca"),
+    "service_name",
+)
 _ISTIO_ONLY: Final = ("root_namespace", "only")
 _SDS_CERT: Final = "default"
 _SDS_CA: Final = "ROOTCA"
@@ -78,6 +82,12 @@ def make_emit_config_parser() -> Parser:
         metavar="NAME",
         help="names the logs NAME_http, NAME_tcp and NAME_listener (default: as Istio does, "
         "http_envoy_accesslog and so on)",
+    )
+    parser.add_argument(
+        "--otlp",
+        action="store_true",
+        help="have Envoy's OpenTelemetry access logs sent instead of those of its access log "
+        "service: the same events, from larger records",
     )
     add_json_option(parser, "the YAML with the facts that it was made of, as one JSON object")
     _add_envoy_options(parser)
@@ -111,6 +121,9 @@ def _add_envoy_options(parser: argparse.ArgumentParser) -> None:
         "--sds-ca",
         metavar="NAME",
         help=f"its secret that says who signs meshtrail's certificate (default: {_SDS_CA})",
+    )
+    parser.add_argument_group("envoy: spans").add_argument(
+        "--service-name", metavar="NAME", help="what the proxy's spans call its service"
     )
 
 
@@ -167,6 +180,8 @@ def _envoy_wiring(parser: Parser, arguments: argparse.Namespace) -> EnvoyWiring:
         identity=_identity(parser, arguments),
         collector_spiffe_id=arguments.collector_spiffe_id,
         log_prefix=arguments.log_name,
+        service_name=arguments.service_name,
+        is_otlp=arguments.otlp,
     )
 
 
@@ -202,4 +217,5 @@ def _istio_wiring(arguments: argparse.Namespace) -> IstioWiring:
         collector_spiffe_id=arguments.collector_spiffe_id,
         root_namespace=arguments.root_namespace or _ROOT_NAMESPACE,
         log_prefix=arguments.log_name,
+        is_otlp=arguments.otlp,
     )

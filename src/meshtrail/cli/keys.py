@@ -15,20 +15,29 @@ from meshtrail.cli.documentation import (
     add_json_option,
     make_parser,
 )
+from meshtrail.cli.tokens import DAYS_DEFAULT, TOKEN_VERBS, run_token_verb
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
     from meshtrail.note import VerifierKey
 
+_KEY_VERBS = ("make", "show", "pin")
 _ABOUT = """
-    Makes, shows and pins keys.
+    Makes, shows and pins the keys of logs; makes, lists and revokes the tokens of senders.
 
     A log is signed with one Ed25519 private key, which never lies in the data directory: whoever
     gets a copy of the evidence must not be able to sign another. `meshtrail up` makes one on its
     first start; `make` makes one beforehand, for example on another machine. Others need the
     verifier key (the vkey line): `show` prints it with its fingerprint, and `pin` makes this
     machine trust it for the log of that name.
+
+    A token is what a sender shows that has no certificate (`authorization: Bearer …`). `token`
+    prints a new one, once, and notes its SHA-256 in the tokens file, which `meshtrail up --tokens`
+    reads again whenever it changes; `tokens` lists what is there, and `revoke` takes one out. A
+    token is good for some kinds of telemetry, and for reporters that claim names which match its
+    patterns: whoever claims another name with it is recorded, and the conflict stands in each row.
 """
 _EXAMPLES = (
     (
@@ -41,6 +50,11 @@ _EXAMPLES = (
         "The verifier key of a private key; the secret stays there.",
     ),
     ("meshtrail keys pin log.vkey", "Trust this key from now on for the log that it names."),
+    (
+        "meshtrail keys token shop-otel --source otlp --reporter 'shop-*' --days 90",
+        "A token for an OTLP sender whose node ids and clusters begin with shop-.",
+    ),
+    ("meshtrail keys revoke shop-otel", "It is refused from now on."),
 )
 
 
@@ -49,23 +63,53 @@ def make_keys_parser() -> Parser:
     parser = make_parser(
         "keys",
         _ABOUT,
-        usage="make NAME [--out FILE] | show [FILE] [--data DIR] | pin VKEY|FILE",
+        usage="make NAME [--out FILE] | show [FILE] [--data DIR] | pin VKEY|FILE |\n"
+        "       token NAME --source KIND[,…] --reporter PATTERN [--days N] [--tokens FILE] |\n"
+        "       tokens [--tokens FILE] | revoke NAME|ID [--tokens FILE]",
         examples=_EXAMPLES,
         exits=(exit_codes.BAD_INPUT, exit_codes.CONFIG),
     )
-    parser.add_argument("verb", metavar="make|show|pin", choices=("make", "show", "pin"))
+    parser.add_argument(
+        "verb", metavar="|".join((*_KEY_VERBS, *TOKEN_VERBS)), choices=(*_KEY_VERBS, *TOKEN_VERBS)
+    )
     parser.add_argument(
         "what",
-        metavar="NAME|FILE|VKEY",
+        metavar="NAME|FILE|VKEY|ID",
         nargs="?",
         help="make: the key's name, MESH/CLUSTER/ID; show: a private key or vkey file; "
-        "pin: a vkey or its file",
+        "pin: a vkey or its file; token: its name; revoke: its name or id",
     )
     parser.add_argument(
         "--out",
         metavar="FILE",
         type=Path,
         help="make: where to write the private key (default: $MESHTRAIL_HOME/keys/NAME.key)",
+    )
+    parser.add_argument(
+        "--source",
+        metavar="KIND[,…]",
+        action="append",
+        help="token: what it is good for, of otlp, envoy-als and envoy-metrics",
+    )
+    parser.add_argument(
+        "--reporter",
+        metavar="PATTERN",
+        action="append",
+        help="token: node ids and node clusters that its senders may claim; * stands for anything, "
+        "and the option may stand several times",
+    )
+    parser.add_argument(
+        "--days",
+        metavar="N",
+        type=int,
+        help=f"token: how long it is good, 1 to 3650 (default: {DAYS_DEFAULT})",
+    )
+    parser.add_argument(
+        "--tokens",
+        metavar="FILE",
+        type=Path,
+        help="token, tokens, revoke: the tokens file, outside DATA (default: "
+        "$MESHTRAIL_HOME/tokens)",
     )
     add_data_option(parser)
     add_json_option(parser, "the key as one JSON object")
@@ -76,10 +120,9 @@ def main(argv: Sequence[str]) -> int:
     """Run the command."""
     parser = make_keys_parser()
     arguments = parser.parse_args(argv)
-    if arguments.what is None and arguments.verb != "show":
-        parser.error(f"{arguments.verb} needs an argument")
-    if arguments.out is not None and arguments.verb != "make":
-        parser.error("--out goes with make")
+    _check_arguments(parser, arguments)
+    if arguments.verb in TOKEN_VERBS:
+        return run_token_verb(arguments)
     from meshtrail.verify.pins import default_pins_file, parse_key_option, write_pin
 
     facts: dict[str, object] = {}
@@ -95,6 +138,24 @@ def main(argv: Sequence[str]) -> int:
         facts["pins_file"] = str(pins_file)
     _print_key(key, facts, is_json=arguments.json)
     return exit_codes.OK
+
+
+def _check_arguments(parser: Parser, arguments: argparse.Namespace) -> None:
+    """End with a usage error where options and verb make no command."""
+    verb = arguments.verb
+    if arguments.what is None and verb not in ("show", "tokens"):
+        parser.error(f"{verb} needs an argument")
+    if arguments.what is not None and verb == "tokens":
+        parser.error("tokens takes no argument")
+    if arguments.out is not None and verb != "make":
+        parser.error("--out goes with make")
+    if arguments.tokens is not None and verb not in TOKEN_VERBS:
+        parser.error(f"--tokens goes with {', '.join(TOKEN_VERBS)}")
+    bound = (arguments.source, arguments.reporter)
+    if verb == "token" and None in bound:
+        parser.error("token needs --source and --reporter: what it is good for, and for whom")
+    if verb != "token" and (*bound, arguments.days) != (None, None, None):
+        parser.error("--source, --reporter and --days go with token")
 
 
 def _make(name: str, out: Path | None, data: Path) -> tuple[VerifierKey, Path]:

@@ -37,6 +37,10 @@ _ABOUT = """
     two proxies; a call stands under the one that its caller was serving at that moment. A call that
     only one end reported says so: that end, or the record of the other, is worth a look.
 
+    Spans, where there are some, stand in the call that they tell of, and their parents say what
+    caused it, unless an identity contradicts. Where only spans tell of a call, its names are what
+    their senders call themselves, with a question mark.
+
     Ids of traces and requests are headers that anyone can set (`asserted`): entries of a forged id
     stand in the tree like all others.
 """
@@ -134,17 +138,17 @@ def _cells(call: Call, *, indent: str, below: str) -> Iterator[tuple[str, ...]]:
     """
     from meshtrail.search.table import NULL, escape, weakest_trust
 
-    method, path = call.first("http_request_method"), call.first("url_path")
     status, duration = call.first("http_response_status_code"), call.first("duration")
+    status = call.first("span_status") if status is None else status
     policy = call.first("policy_name")
     yield (
-        f"{indent}{_short(call.caller)} → {_short(call.callee)}",
-        escape(f"{method or NULL} {path or NULL}"),
-        NULL if status is None else str(status),
+        f"{indent}{_end(call, call.caller)} → {_end(call, call.callee)}",
+        escape(_request(call)),
+        NULL if status is None else escape(str(status)),
         escape(f"{call.first('decision') or NULL}{f' by {policy}' if policy else ''}"),
         f"{duration / _NANOS_PER_MS:.1f} ms" if isinstance(duration, int) else NULL,
         _entries(call),
-        weakest_trust(call.records[-1]),
+        weakest_trust(call.told[-1]),
     )
     for at, caused in enumerate(call.caused, start=1):
         is_last = at == len(call.caused)
@@ -157,7 +161,29 @@ def _cells(call: Call, *, indent: str, below: str) -> Iterator[tuple[str, ...]]:
 
 def _entries(call: Call) -> str:
     told = ", ".join(f"{row['log_index']} {row['side'] or 'unknown side'}" for row in call.records)
-    return told if call.joined_by is not None else f"{told} only"
+    if call.records and call.joined_by is None:
+        told += " only"
+    spans = ", ".join(str(row["log_index"]) for row in call.spans)
+    return "; ".join(filter(None, (told, f"spans {spans}" if spans else "")))
+
+
+def _request(call: Call) -> str:
+    """Method and path; of a call that has neither, the method of an RPC or the name of a span."""
+    from meshtrail.search.table import NULL
+
+    method, path = call.first("http_request_method"), call.first("url_path")
+    if method is None and path is None and not call.records:
+        return str(call.first("rpc_method") or call.first("span_name", of="source") or NULL)
+    return f"{method or NULL} {path or NULL}"
+
+
+def _end(call: Call, name: str | None) -> str:
+    """Who called or was called. What senders of spans call themselves must not pass for an ID."""
+    from meshtrail.search.table import escape
+
+    if call.records or name is None:
+        return _short(name)
+    return f"{escape(name)}?"
 
 
 def _short(name: str | None) -> str:
@@ -184,5 +210,6 @@ def _as_json(call: Call) -> dict[str, Any]:
         "joined_by": call.joined_by,
         "source": plain(call.source),
         "destination": plain(call.destination),
+        "spans": [plain(span) for span in call.spans],
         "caused": [_as_json(one) for one in call.caused],
     }

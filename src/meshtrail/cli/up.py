@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,12 +17,12 @@ if TYPE_CHECKING:
     from meshtrail.app.up import Ready, Restarted
 
 _ABOUT = """
-    Records. Runs four processes on this machine: collect receives access logs from Envoys,
-    journals them and acknowledges; seal makes journaled records part of the signed log, every
-    250 ms while there are any; ledger keeps account of what proxies counted and what is missing;
-    serve answers searches, live tails, metrics and the log's own tiles over HTTP. They share
-    nothing but files, and each may be killed at any instant: it is started again, and nothing that
-    was journaled is lost or sealed twice.
+    Records. Runs four processes on this machine: collect receives access logs from Envoys, and
+    logs, traces and metrics from senders of OTLP, journals them and acknowledges; seal makes
+    journaled records part of the signed log, every 250 ms while there are any; ledger keeps account
+    of what proxies counted and what is missing; serve answers searches, live tails, metrics and the
+    log's own tiles over HTTP. They share nothing but files, and each may be killed at any instant:
+    it is started again, and nothing that was journaled is lost or sealed twice.
 
     The first start makes the data directory, the log's name (MESH/CLUSTER/ and 8 random hex digits)
     and its private key, outside the data directory, and pins the key for this user. Keep the key:
@@ -37,18 +36,17 @@ _ABOUT = """
 _EXAMPLES = (
     (
         "meshtrail up",
-        "Plaintext on 127.0.0.1:4317, HTTP on 127.0.0.1:8710, data in ./meshtrail-data.",
+        "Plaintext on 127.0.0.1:4317 and :4318, HTTP on :8710, data in ./meshtrail-data.",
     ),
     (
         "meshtrail up --config /etc/meshtrail.toml --data /var/lib/meshtrail",
         "Options from a file; the command line wins over it.",
     ),
     (
-        "meshtrail up --grpc [::]:4317 --grpc-cert c.pem --grpc-key k.pem --grpc-client-ca ca.pem",
+        "meshtrail up --grpc [::]:4317 --tls-cert c.pem --tls-key k.pem --tls-client-ca ca.pem",
         "For Envoys elsewhere: mTLS, so that each stream says who it is.",
     ),
 )
-_NOT_BUILT = {"otlp_http": "--otlp-http (OTLP)"}
 
 
 def make_up_parser() -> argparse.ArgumentParser:
@@ -94,23 +92,43 @@ def _add_door_options(parser: argparse.ArgumentParser) -> None:
     doors.add_argument(
         "--grpc",
         metavar="HOST:PORT",
-        help="Envoy access logs over gRPC; port 0 lets the system choose (default: 127.0.0.1:4317)",
+        help="Envoy access logs and OTLP over gRPC; port 0 lets the system choose "
+        "(default: 127.0.0.1:4317)",
     )
     doors.add_argument(
-        "--grpc-cert",
+        "--tls-cert",
         metavar="FILE",
         type=Path,
-        help="server certificate, PEM; needed off loopback",
+        help="server certificate, PEM: records are received over TLS",
     )
-    doors.add_argument("--grpc-key", metavar="FILE", type=Path, help="its private key, PEM")
+    doors.add_argument("--tls-key", metavar="FILE", type=Path, help="its private key, PEM")
     doors.add_argument(
-        "--grpc-client-ca",
+        "--tls-client-ca",
         metavar="FILE",
         type=Path,
-        help="CA of the senders, PEM: their SPIFFE IDs become the authenticated identity of "
-        "streams",
+        help="CA of the senders, PEM: each must show a certificate, and its SPIFFE ID becomes the "
+        "authenticated identity of its streams",
     )
-    doors.add_argument("--otlp-http", metavar="HOST:PORT", help="OTLP over HTTP: not built yet")
+    doors.add_argument(
+        "--tokens",
+        metavar="FILE",
+        type=Path,
+        help="tokens of senders without a certificate, see meshtrail keys token; beyond loopback "
+        "over TLS only",
+    )
+    doors.add_argument(
+        "--xfcc-from",
+        metavar="ADDRESS",
+        action="append",
+        help="address or network of a proxy in front, whose x-forwarded-client-cert is believed; "
+        "may stand several times",
+    )
+    doors.add_argument(
+        "--otlp-http",
+        metavar="HOST:PORT|off",
+        help="OTLP over HTTP; port 0 lets the system choose, off takes none "
+        "(default: 127.0.0.1:4318)",
+    )
     doors.add_argument(
         "--http",
         metavar="HOST:PORT|off",
@@ -145,10 +163,6 @@ def _add_seal_options(parser: argparse.ArgumentParser) -> None:
 def main(argv: Sequence[str]) -> int:
     """Run the command."""
     arguments = make_up_parser().parse_args(argv)
-    for option, door in _NOT_BUILT.items():
-        if getattr(arguments, option) is not None:
-            print(f"meshtrail: {door} is not built yet; leave it out", file=sys.stderr)
-            return exit_codes.NOT_BUILT
     from meshtrail.app.keys import home_directory
     from meshtrail.app.up import UpRequest, run_up
     from meshtrail.config import read_tables
@@ -175,10 +189,13 @@ def _overrides(arguments: argparse.Namespace) -> dict[str, object]:
         "log.cluster": arguments.cluster,
         "keys.file": absolute(arguments.key),
         "collect.grpc": arguments.grpc,
+        "collect.otlp_http": arguments.otlp_http,
         "serve.http": arguments.http,
-        "collect.grpc_cert": absolute(arguments.grpc_cert),
-        "collect.grpc_key": absolute(arguments.grpc_key),
-        "collect.grpc_client_ca": absolute(arguments.grpc_client_ca),
+        "collect.tls_cert": absolute(arguments.tls_cert),
+        "collect.tls_key": absolute(arguments.tls_key),
+        "collect.tls_client_ca": absolute(arguments.tls_client_ca),
+        "collect.tokens": absolute(arguments.tokens),
+        "collect.xfcc_from": arguments.xfcc_from,
         "seal.lock_record": absolute(arguments.lock_record),
         "seal.tick_ms": arguments.tick_ms,
         "seal.is_clock_accepted": arguments.accept_clock,
@@ -200,12 +217,13 @@ def _print_lines(happened: Ready | Restarted) -> None:
 
 def _ready_lines(facts: dict[str, object]) -> Iterator[str]:
     yield f"meshtrail is recording {facts['origin']}"
-    how = "mTLS" if facts["mtls"] else "plaintext, loopback only"
-    yield f"  grpc         {facts['grpc']} ({how}): Envoy access logs"
+    yield f"  grpc         {facts['grpc']} ({facts['security']}): Envoy access logs, OTLP"
+    if facts["otlp_http"] is not None:
+        yield f"  otlp http    {facts['otlp_http']} ({facts['security']}): OTLP"
     if facts["http"] is not None:
         yield f"  http         http://{facts['http']} (loopback only): search, tail, metrics, tiles"
     yield f"  data         {facts['data']}"
     yield f"  private key  {facts['key_file']}"
     yield f"  key          {facts['vkey']}"
     yield f"  fingerprint  {facts['fingerprint']}"
-    yield "  not built    OTLP over HTTP, console"
+    yield "  not built    console"

@@ -1,12 +1,13 @@
 """The front doors: who sent what and when, made durable in a journal. Framing only, no decoding.
 
-In: streams of Envoy's access log service over gRPC, from senders that mTLS authenticates when it
-is configured. Out: the journal ``collect``, with stream and seq of every entry to be. Uses
-``journal`` and ``sources``, knows nothing of the log; ``app`` runs it in a process of its own.
+In: streams of Envoy's access log service over gRPC, and exports of OTLP over gRPC and HTTP, from
+senders that a certificate or a token authenticates when it is configured. Out: the journal
+``collect``, with stream and seq of every entry to be. Uses ``journal``, ``sources`` and ``http``,
+knows nothing of the log; ``app`` runs it in a process of its own, and writes the tokens file.
 """
 
-from meshtrail.collect.collector import run_collect
+from meshtrail.collect.collector import Listening, run_collect
 from meshtrail.collect.diag import Diag
 from meshtrail.collect.options import CollectOptions
 
-__all__ = ["CollectOptions", "Diag", "run_collect"]
+__all__ = ["CollectOptions", "Diag", "Listening", "run_collect"]

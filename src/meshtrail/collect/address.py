@@ -58,6 +58,20 @@ def _is_ipv6(text: str) -> bool:
     return True
 
 
+def find_ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The IP address of a peer, ``host:port``; None for anything else.
+
+    An IPv4 peer of a listener on ``::`` is seen as ``::ffff:a.b.c.d``, and is that IPv4 address.
+    """
+    host, _, _ = address.rpartition(":")
+    try:
+        ip = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return None
+    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
+    return mapped or ip
+
+
 def format_peer(peer: str) -> str:
     """A peer as gRPC names it, such as ``ipv6:%5B::1%5D:4711``, without scheme and escapes."""
     scheme, colon, rest = unquote(peer).partition(":")

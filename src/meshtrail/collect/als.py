@@ -6,86 +6,46 @@ a message that holds more than its records is kept as a whole besides.
 
 from __future__ import annotations
 
-import hashlib
-from collections import OrderedDict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from meshtrail.collect.payloads import Sender, stream_opened
+from meshtrail.collect.opening import Opening
 from meshtrail.errors import InputError
-from meshtrail.journal import Frame, Framing, blob_frame
-from meshtrail.model.entry import EntryType, PayloadFormat
+from meshtrail.journal import Framing
+from meshtrail.model.entry import PayloadFormat
 from meshtrail.sources.als_frame import FrameShape, inspect_frame
-from meshtrail.sources.als_identifier import decode_identifier
 
 if TYPE_CHECKING:
-    from meshtrail.collect.payloads import CollectorFacts
+    from meshtrail.collect.door import Door
     from meshtrail.collect.peer import Peer
     from meshtrail.collect.stream import Stream
+    from meshtrail.journal import Frame
     from meshtrail.units import UnixNanos
 
 ALS_SERVICE = "envoy.service.accesslog.v3.AccessLogService"
 ALS_METHOD = "StreamAccessLogs"
-
-_KNOWN_BLOBS_MAX = 4_096
-
-
-class KnownBlobs:
-    """Which blobs this process has put into the journal already; the oldest are forgotten.
-
-    Every stream of an Envoy begins with the same 60 kB: once is enough.
-    """
-
-    def __init__(self) -> None:
-        self._digests: OrderedDict[bytes, None] = OrderedDict()
-
-    def add(self, digest: bytes) -> bool:
-        """Note a blob; True when it was not known."""
-        is_new = digest not in self._digests
-        self._digests[digest] = None
-        self._digests.move_to_end(digest)
-        if len(self._digests) > _KNOWN_BLOBS_MAX:
-            self._digests.popitem(last=False)
-        return is_new
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlsDoor:
-    """What all streams of this service have in common.
-
-    Attributes:
-        listener: the address that was listened on.
-        collector: for stream-opened entries.
-        blobs: the identifiers that were journaled.
-    """
-
-    listener: str
-    collector: CollectorFacts
-    blobs: KnownBlobs
+ALS_SOURCE = "envoy-als"
 
 
 class AlsFramer:
     """Makes the frames of one ALS stream, message after message."""
 
-    def __init__(self, door: AlsDoor, stream: Stream, peer: Peer) -> None:
-        self._door = door
+    def __init__(self, door: Door, stream: Stream, peer: Peer) -> None:
         self._stream = stream
-        self._peer = peer
-        self._is_open = False
+        self._opening = Opening(door, stream, peer, service=ALS_SERVICE)
 
     @property
     def is_open(self) -> bool:
         """Whether the stream-opened entry was made: with the first message."""
-        return self._is_open
+        return self._opening.is_done
 
     def frame_message(self, message: bytes, *, received_ns: UnixNanos) -> list[Frame]:
         """The frames that a message becomes, to be journaled together and in this order."""
         shape, detail = _inspect(message)
         frames: list[Frame] = []
-        is_first = not self._is_open
+        is_first = not self.is_open
         if is_first:
             identifier = shape.identifier if shape else None
-            frames += self._open(identifier, detail, received_ns)
+            frames += self._opening.frames(identifier, detail, received_ns)
         if shape is None:
             return [*frames, self._whole(message, received_ns)]
         # Only the first message of a stream carries an identifier; what another one says of itself
@@ -104,7 +64,7 @@ class AlsFramer:
 
     def frame_refusal(self, detail: str, *, received_ns: UnixNanos) -> list[Frame]:
         """The opening of a stream whose first message was refused; nothing of an open one."""
-        return [] if self._is_open else self._open(None, detail, received_ns)
+        return [] if self.is_open else self._opening.frames(None, detail, received_ns)
 
     def _sliced(
         self, message: bytes, count: int, payload_format: PayloadFormat, received_ns: UnixNanos
@@ -125,37 +85,6 @@ class AlsFramer:
             payload_format=PayloadFormat.ALS_FRAME,
             received_ns=received_ns,
         )
-
-    def _open(
-        self, identifier: bytes | None, detail: str | None, received_ns: UnixNanos
-    ) -> list[Frame]:
-        frames = []
-        claimed = None
-        digest = None
-        if identifier is not None:
-            digest = hashlib.sha256(identifier).digest()
-            if self._door.blobs.add(digest):
-                frames.append(blob_frame(identifier, received_ns=received_ns))
-            try:
-                claimed = decode_identifier(identifier)
-            except InputError as error:
-                detail = error.message
-        elif detail is None:
-            detail = "the first message carries no identifier"
-        sender = Sender(
-            transport="grpc",
-            service=ALS_SERVICE,
-            listener=self._door.listener,
-            peer=self._peer,
-            claimed=claimed,
-            identifier_sha256=digest,
-            identifier_bytes=None if identifier is None else len(identifier),
-            detail="; ".join(filter(None, [self._peer.detail, detail])) or None,
-        )
-        payload = stream_opened(sender, self._door.collector)
-        opened = self._stream.own_frame(EntryType.STREAM_OPENED, payload, received_ns=received_ns)
-        self._is_open = True
-        return [*frames, opened]
 
 
 def _inspect(message: bytes) -> tuple[FrameShape | None, str | None]:

@@ -4,24 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from meshtrail.collect.address import parse_address
-from meshtrail.collect.als import AlsDoor, AlsFramer, KnownBlobs
+from meshtrail.collect.als import ALS_METHOD, ALS_SERVICE, ALS_SOURCE, AlsFramer
+from meshtrail.collect.authenticator import Authenticator
 from meshtrail.collect.clock import CollectorClock
 from meshtrail.collect.credentials import CertificateFiles
+from meshtrail.collect.door import Door, KnownBlobs
+from meshtrail.collect.metrics import (
+    METRICS_METHOD,
+    METRICS_SERVICE,
+    METRICS_SOURCE,
+    MetricsFramer,
+)
+from meshtrail.collect.options import OFF
+from meshtrail.collect.otlp_doors import OtlpDoors
 from meshtrail.collect.own_stream import OwnStream
 from meshtrail.collect.payloads import CollectorFacts, encode_json
 from meshtrail.collect.receiving import Receiving
-from meshtrail.collect.server import AlsServer
+from meshtrail.collect.server import GrpcServer, StreamService
 from meshtrail.collect.stalls import Stalls
 from meshtrail.collect.stream import Stream
+from meshtrail.collect.token_file import TokenFile
 from meshtrail.errors import MeshtrailError
 from meshtrail.journal import GroupCommit, blob_frame
 from meshtrail.sources.als_frame import inspect_frame
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Awaitable, Callable
 
     import grpc
@@ -29,10 +43,30 @@ if TYPE_CHECKING:
     from meshtrail.collect.diag import Diag
     from meshtrail.collect.options import CollectOptions
     from meshtrail.collect.peer import Peer
+    from meshtrail.collect.receiving import Framer
     from meshtrail.journal import JournalOptions, JournalWriter
     from meshtrail.units import Clock
 
 CLOCK_CHECK_S = 1.0
+
+_STREAMED: Final[dict[str, tuple[str, Callable[[Door, Stream, Peer], Framer]]]] = {
+    f"/{ALS_SERVICE}/{ALS_METHOD}": (ALS_SOURCE, AlsFramer),
+    f"/{METRICS_SERVICE}/{METRICS_METHOD}": (METRICS_SOURCE, MetricsFramer),
+}
+"""The methods that clients stream to: what they send there, and what makes frames of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listening:
+    """Where senders can connect.
+
+    Attributes:
+        grpc: address of the gRPC door.
+        otlp_http: address of the HTTP door; None when there is none.
+    """
+
+    grpc: str
+    otlp_http: str | None
 
 
 async def run_collect(
@@ -43,7 +77,7 @@ async def run_collect(
     version: str,
     diag: Diag,
     stop: asyncio.Event,
-    ready: Callable[[str], None],
+    ready: Callable[[Listening], None],
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
     """Receive until ``stop`` is set; when this returns, everything received is durable.
@@ -55,18 +89,23 @@ async def run_collect(
         version: of meshtrail, for stream-opened entries.
         diag: hears what happens.
         stop: take no more, finish, return.
-        ready: called with the address once senders can connect.
+        ready: called with the addresses once senders can connect.
         sleep: ``asyncio.sleep``, or a test's.
 
     Raises:
-        ConfigError: the address or a certificate cannot be used.
+        ConfigError: the address, a certificate or the tokens cannot be used.
         DurabilityError: the journal cannot be relied on; the process must end and start again.
     """
     credentials = _credentials(options, diag)
     # The generated classes take 0.2 s to import; not while the first sender waits.
     inspect_frame(b"")
     collector = _Collector(
-        options, journal=journal, clock=clock, version=version, diag=diag, sleep=sleep
+        options,
+        journal=journal,
+        clock=clock,
+        version=version,
+        diag=diag,
+        sleep=sleep,
     )
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -105,19 +144,37 @@ class _Collector:
         self._stalls = Stalls(clock=self._clock, diag=diag, seal=self._seal_counter)
         self._commit = GroupCommit(journal, stalls=self._stalls, sleep=sleep)
         self._own = OwnStream(commit=self._commit, clock=self._clock, diag=diag)
-        self._door = AlsDoor(listener=options.grpc, collector=self._facts, blobs=KnownBlobs())
+        self._tokens = TokenFile(options.tokens, diag=diag) if options.tokens else None
+        self._door = Door(listener=options.grpc, collector=self._facts, blobs=KnownBlobs())
+        self._authenticator = self._make_authenticator(options.grpc)
+        self._otlp = OtlpDoors(
+            options,
+            door=lambda: self._door,
+            commit=self._commit,
+            clock=self._clock,
+            left_exports=journal.left_exports,
+            grpc_authenticator=self._authenticator,
+            http_authenticator=self._make_authenticator(options.otlp_http),
+            tls=_http_tls(options, diag),
+            diag=diag,
+        )
 
     async def run(
         self,
         tasks: asyncio.TaskGroup,
         credentials: grpc.ServerCredentials | None,
         stop: asyncio.Event,
-        ready: Callable[[str], None],
+        ready: Callable[[Listening], None],
     ) -> None:
-        server = AlsServer(
+        server = GrpcServer(
             parse_address(self._options.grpc),
             credentials=credentials,
-            begin=self._begin,
+            streams={
+                path: StreamService(source=source, begin=partial(self._begin, source, make_framer))
+                for path, (source, make_framer) in _STREAMED.items()
+            },
+            answers=self._otlp.answers(),
+            identify=self._authenticator.identify,
             tasks=tasks,
             streams_max=self._options.streams_max,
             message_bytes_max=self._options.message_bytes_max,
@@ -127,21 +184,25 @@ class _Collector:
         listener = server.address.format()
         self._door = replace(self._door, listener=listener)
         tasks.create_task(self._commit.run())
-        watching = tasks.create_task(self._watch_clock())
+        watching = tasks.create_task(self._watch())
         try:
+            self._otlp.listen()
             await self._open()
             await server.start()
-            ready(listener)
+            await self._otlp.start(tasks)
+            ready(Listening(grpc=listener, otlp_http=self._otlp.http_address))
             self._diag.info(
                 "collect_started",
                 address=listener,
-                auth="mtls" if credentials else "none",
+                otlp_http=self._otlp.http_address,
+                security=self._options.describe_security(),
                 cut_bytes=self._journal.cut_bytes,
             )
             await stop.wait()
             await self._finish(server)
         finally:
             watching.cancel()
+            await self._otlp.stop()
             await server.stop()
 
     async def _open(self) -> None:
@@ -151,31 +212,48 @@ class _Collector:
         # Senders come in when the journal has shown that it works.
         await self._commit.flush()
 
-    async def _finish(self, server: AlsServer) -> None:
+    async def _finish(self, server: GrpcServer) -> None:
         self._commit.release()
         await server.drain()
         server.close_streams()
+        await self._otlp.finish()
         self._stalls.finish()
         self._own.close()
         self._commit.close()
         await self._commit.flush()
+        await server.drained()
         self._diag.info("collect_stopped")
 
-    def _begin(self, peer: Peer) -> Receiving:
+    def _make_authenticator(self, listener: str) -> Authenticator:
+        """Who says who the senders of a listener are."""
+        return Authenticator(
+            is_loopback=listener == OFF or parse_address(listener).is_loopback,
+            is_mtls=self._options.is_mtls,
+            forwarders=self._options.forwarders(),
+            tokens=self._tokens,
+            now=self._clock.now,
+            diag=self._diag,
+        )
+
+    def _begin(
+        self, source: str, make_framer: Callable[[Door, Stream, Peer], Framer], peer: Peer
+    ) -> Receiving:
         stream = Stream()
         return Receiving(
             stream=stream,
-            framer=AlsFramer(self._door, stream, peer),
+            framer=make_framer(self._door, stream, peer),
             commit=self._commit,
             clock=self._clock,
             diag=self._diag,
             message_bytes_max=self._options.message_bytes_max,
+            check_sender=partial(self._authenticator.check_again, peer, source),
         )
 
-    async def _watch_clock(self) -> None:
+    async def _watch(self) -> None:
         while True:
             await self._sleep(CLOCK_CHECK_S)
             self._own.check_clock()
+            self._otlp.look()
 
     def _seal_counter(self, payload: bytes) -> None:
         self._own.count(payload)
@@ -187,7 +265,7 @@ def effective_config(options: CollectOptions, journal: JournalOptions) -> bytes:
     return encode_json(
         {
             name: {
-                key: value if isinstance(value, int) or value is None else str(value)
+                key: str(value) if isinstance(value, Path) else value
                 for key, value in section.items()
             }
             for name, section in sections.items()
@@ -195,15 +273,25 @@ def effective_config(options: CollectOptions, journal: JournalOptions) -> bytes:
     )
 
 
-def _credentials(options: CollectOptions, diag: Diag) -> grpc.ServerCredentials | None:
-    if not (options.grpc_cert and options.grpc_key and options.grpc_client_ca):
+def _certificates(options: CollectOptions, diag: Diag) -> CertificateFiles | None:
+    """The certificates of one door, each of which sees for itself when they change."""
+    if options.tls_cert is None or options.tls_key is None:
         return None
     return CertificateFiles(
-        chain=options.grpc_cert,
-        key=options.grpc_key,
-        client_ca=options.grpc_client_ca,
-        diag=diag,
-    ).server_credentials()
+        chain=options.tls_cert, key=options.tls_key, client_ca=options.tls_client_ca, diag=diag
+    )
+
+
+def _credentials(options: CollectOptions, diag: Diag) -> grpc.ServerCredentials | None:
+    files = _certificates(options, diag)
+    return None if files is None else files.server_credentials()
+
+
+def _http_tls(options: CollectOptions, diag: Diag) -> ssl.SSLContext | None:
+    files = _certificates(options, diag) if options.is_otlp_http_on else None
+    if files is None:
+        return None
+    return files.server_context(is_certificate_needed=options.tokens is None)
 
 
 def _find_failure(group: BaseExceptionGroup[BaseException]) -> MeshtrailError | None:

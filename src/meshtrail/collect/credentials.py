@@ -1,10 +1,11 @@
-"""mTLS of the gRPC door: its files, checked, and read again when they change.
+"""TLS of the doors: its files, checked, and read again when they change.
 
 Certificates of a mesh live for hours; a collector that is restarted for each would lose records.
 """
 
 from __future__ import annotations
 
+import ssl
 from typing import TYPE_CHECKING, cast
 
 import grpc
@@ -25,11 +26,13 @@ _Versions = tuple[tuple[int, int, int], ...]
 class CertificateFiles:
     """The certificate chain and key of the server, and who signs the certificates of senders.
 
+    Without the last, senders are asked for no certificate.
+
     Raises:
         ConfigError: a file cannot be read, or is not what it should be.
     """
 
-    def __init__(self, *, chain: Path, key: Path, client_ca: Path, diag: Diag) -> None:
+    def __init__(self, *, chain: Path, key: Path, client_ca: Path | None, diag: Diag) -> None:
         self._chain = chain
         self._key = key
         self._client_ca = client_ca
@@ -38,12 +41,41 @@ class CertificateFiles:
         self._first = self._read()
 
     def server_credentials(self) -> grpc.ServerCredentials:
-        """Credentials that require and verify a certificate of every sender."""
+        """Credentials that verify a certificate of every sender, if it is known who signs them."""
         # The stubs do not know that None means "no change".
         fetch = cast("Callable[[], grpc.ServerCertificateConfiguration]", self.fetch_changed)
         return grpc.dynamic_ssl_server_credentials(
-            self._first, fetch, require_client_authentication=True
+            self._first, fetch, require_client_authentication=self._client_ca is not None
         )
+
+    def server_context(self, *, is_certificate_needed: bool) -> ssl.SSLContext:
+        """The same for HTTP: a context that goes on to new certificates by itself.
+
+        Args:
+            is_certificate_needed: False takes senders without one, too, who have to show a token.
+        """
+
+        def make() -> ssl.SSLContext:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self._chain, self._key)
+            if self._client_ca is not None:
+                context.load_verify_locations(self._client_ca)
+                needed = ssl.CERT_REQUIRED if is_certificate_needed else ssl.CERT_OPTIONAL
+                context.verify_mode = needed
+            return context
+
+        current = make()
+        first = make()
+
+        def exchange(handshake: ssl.SSLObject, _name: str | None, _context: object) -> None:
+            nonlocal current
+            if self.fetch_changed() is not None:
+                current = make()
+            handshake.context = current
+
+        # Asked in each handshake, also where the client names no server.
+        first.sni_callback = exchange
+        return first
 
     def fetch_changed(self) -> grpc.ServerCertificateConfiguration | None:
         """What to go on with, or None when nothing changed. gRPC asks before each handshake.
@@ -64,7 +96,7 @@ class CertificateFiles:
 
     def _read_versions(self) -> _Versions:
         versions = []
-        for path in (self._chain, self._key, self._client_ca):
+        for path in filter(None, (self._chain, self._key, self._client_ca)):
             try:
                 status = path.stat()
             except OSError as error:
@@ -73,9 +105,12 @@ class CertificateFiles:
         return tuple(versions)
 
     def _read(self) -> grpc.ServerCertificateConfiguration:
-        chain, key, client_ca = map(_read_file, (self._chain, self._key, self._client_ca))
+        chain, key = _read_file(self._chain), _read_file(self._key)
         certificate = _load_certificates(chain, self._chain)[0]
-        _load_certificates(client_ca, self._client_ca)
+        client_ca = None
+        if self._client_ca is not None:
+            client_ca = _read_file(self._client_ca)
+            _load_certificates(client_ca, self._client_ca)
         try:
             private_key = load_pem_private_key(key, password=None)
         except (ValueError, TypeError) as error:

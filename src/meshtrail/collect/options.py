@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 - config reads the annotations when it converts
 
@@ -9,6 +10,17 @@ from meshtrail.collect.address import parse_address
 from meshtrail.errors import ConfigError
 
 MIB = 1 << 20
+OFF = "off"
+_AT_LEAST_ONE = (
+    "message_bytes_max",
+    "streams_max",
+    "otlp_requests_max",
+    "otlp_streams_max",
+    "otlp_connection_streams_max",
+    "otlp_connections_max",
+)
+_COPIES = 4
+"""A body may be held packed and unpacked, by a sender who gets half of all room."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,43 +29,130 @@ class CollectOptions:
 
     Attributes:
         grpc: ``host:port`` to listen on; port 0 lets the system choose.
-        grpc_cert: certificate chain of this server, PEM. With the two below, every sender must show
-            a certificate, on loopback too. Read again when the file changes.
-        grpc_key: its private key, PEM.
-        grpc_client_ca: who signs the certificates of senders, PEM.
-        message_bytes_max: a larger message ends its stream.
+        otlp_http: ``host:port`` where OTLP over HTTP is listened for, or ``off``.
+        tls_cert: certificate chain of this server, PEM. Every door speaks TLS with it. Read again
+            when the file changes.
+        tls_key: its private key, PEM.
+        tls_client_ca: who signs the certificates of senders, PEM. With it, every sender must show a
+            certificate, on loopback too.
+        tokens: file of the tokens that senders may show instead; see ``meshtrail keys token``.
+        xfcc_from: addresses and networks of proxies whose ``x-forwarded-client-cert`` is believed.
+        message_bytes_max: a larger message ends its stream; a larger export is refused.
         streams_max: open at once; further ones are refused.
+        otlp_requests_max: exports under way at once; further ones are refused, to be sent again.
+        otlp_bytes_max: what these hold in memory.
+        otlp_streams_max: streams of OTLP open at once; the least recently used gives way.
+        otlp_connection_streams_max: of these, of one connection.
+        otlp_connections_max: connections over HTTP at once; further ones are refused.
     """
 
     grpc: str = "127.0.0.1:4317"
-    grpc_cert: Path | None = None
-    grpc_key: Path | None = None
-    grpc_client_ca: Path | None = None
+    otlp_http: str = "127.0.0.1:4318"
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_client_ca: Path | None = None
+    tokens: Path | None = None
+    xfcc_from: tuple[str, ...] = ()
     message_bytes_max: int = 16 * MIB
     streams_max: int = 10_000
+    otlp_requests_max: int = 256
+    otlp_bytes_max: int = 128 * MIB
+    otlp_streams_max: int = 10_000
+    otlp_connection_streams_max: int = 1_024
+    otlp_connections_max: int = 1_024
 
     def __post_init__(self) -> None:
         """Refuse what would not be safe, or could not work."""
-        address = parse_address(self.grpc)
-        tls = (self.grpc_cert, self.grpc_key, self.grpc_client_ca)
-        if any(tls) and not all(tls):
+        if bool(self.tls_cert) != bool(self.tls_key):
+            raise ConfigError("TLS needs both of tls_cert and tls_key, got one of them")
+        if self.tls_client_ca and not self.is_tls:
+            raise ConfigError("tls_client_ca needs tls_cert and tls_key: certificates need TLS")
+        self.forwarders()
+        self.check_listener(self.grpc)
+        if self.is_otlp_http_on:
+            self.check_listener(self.otlp_http)
+        for name in _AT_LEAST_ONE:
+            if getattr(self, name) < 1:
+                raise ConfigError(
+                    f"collect.{name} must be at least 1, got {getattr(self, name)}",
+                    key=f"collect.{name}",
+                )
+        if self.otlp_bytes_max < _COPIES * self.message_bytes_max:
             raise ConfigError(
-                "mTLS needs all three of grpc_cert, grpc_key and grpc_client_ca, "
-                f"got {sum(map(bool, tls))} of them"
+                f"collect.otlp_bytes_max must be at least {_COPIES} times message_bytes_max "
+                f"{self.message_bytes_max}, got {self.otlp_bytes_max}",
+                key="collect.otlp_bytes_max",
             )
-        if not any(tls) and not address.is_loopback:
-            raise ConfigError(
-                f"{self.grpc} is not a loopback address, and senders would not be authenticated: "
-                "give grpc_cert, grpc_key and grpc_client_ca, or listen on 127.0.0.1",
-                address=self.grpc,
-            )
-        if self.message_bytes_max < 1 or self.streams_max < 1:
-            raise ConfigError(
-                "message_bytes_max and streams_max must be at least 1, got "
-                f"{self.message_bytes_max} and {self.streams_max}"
-            )
+
+    @property
+    def is_otlp_http_on(self) -> bool:
+        """Whether OTLP over HTTP is listened for."""
+        return self.otlp_http != OFF
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether the doors speak TLS."""
+        return self.tls_cert is not None
 
     @property
     def is_mtls(self) -> bool:
         """Whether senders must show a certificate."""
-        return self.grpc_cert is not None
+        return self.tls_client_ca is not None
+
+    def forwarders(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+        """``xfcc_from`` as networks, an address as the network of itself.
+
+        Raises:
+            ConfigError: one of them is neither, or is everybody.
+        """
+        networks = []
+        for text in self.xfcc_from:
+            try:
+                network = ipaddress.ip_network(text)
+            except ValueError as error:
+                raise ConfigError(
+                    f"xfcc_from: {error}; want an address or network, such as 10.0.0.7 or "
+                    "10.0.0.0/24",
+                    key="collect.xfcc_from",
+                ) from error
+            if network.prefixlen == 0:
+                raise ConfigError(
+                    f"xfcc_from has {text}: everybody could say whose certificate it was shown",
+                    key="collect.xfcc_from",
+                )
+            networks.append(network)
+        return tuple(networks)
+
+    def check_listener(self, address: str) -> None:
+        """Check that nobody can send to a listener without showing who it is.
+
+        Args:
+            address: that is listened on, ``host:port``.
+
+        Raises:
+            ConfigError: beyond loopback, senders would not be authenticated, or would send their
+                tokens in the clear.
+        """
+        if parse_address(address).is_loopback:
+            return
+        if self.tokens and not self.is_tls:
+            raise ConfigError(
+                f"{address} is not a loopback address, and tokens would be sent in the clear: give "
+                "tls_cert and tls_key, or listen on 127.0.0.1",
+                address=address,
+            )
+        if not (self.is_mtls or self.tokens or self.xfcc_from):
+            raise ConfigError(
+                f"{address} is not a loopback address, and senders would not be authenticated: "
+                "give tls_cert, tls_key and tls_client_ca, or tokens in place of the last, or "
+                "xfcc_from, or listen on 127.0.0.1",
+                address=address,
+            )
+
+    def describe_security(self) -> str:
+        """How senders are authenticated, for people."""
+        ways = ["mTLS" if self.is_mtls else "TLS" if self.is_tls else "plaintext"]
+        ways += ["tokens"] if self.tokens else []
+        ways += [f"x-forwarded-client-cert of {', '.join(self.xfcc_from)}"] * bool(self.xfcc_from)
+        is_anyone = not (self.is_mtls or self.tokens or self.xfcc_from)
+        return ", ".join([*ways, *["loopback only"] * is_anyone])

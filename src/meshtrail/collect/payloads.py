@@ -22,6 +22,8 @@ class CloseReason(StrEnum):
     ENDED = "ended"
     CANCELLED = "cancelled"
     ERROR = "error"
+    IDLE = "idle"
+    OVERFLOW = "overflow"
     SHUTDOWN = "shutdown"
     COLLECTOR_RESTARTED = "collector-restarted"
 
@@ -46,9 +48,9 @@ class Sender:
     """Who speaks on a stream.
 
     Attributes:
-        transport: ``grpc`` or ``self``.
+        transport: ``grpc``, ``http`` or ``self``.
         writer: which of meshtrail's own processes, for ``self``.
-        service: the gRPC service.
+        service: the gRPC service, also of what came over HTTP.
         listener: the address that was listened on.
         peer: the other end of the connection; None for the collector itself.
         claimed: what the sender says of itself.
@@ -89,6 +91,8 @@ def stream_opened(sender: Sender, collector: CollectorFacts) -> bytes:
             "authenticated": {
                 "spiffe_id": peer and peer.spiffe_id,
                 "certificate_sha256": _hex(peer.certificate_sha256 if peer else None),
+                "token": peer and peer.token,
+                "reporters": peer and peer.reporters,
             },
             "claimed": sender.claimed,
             "identifier_sha256": _hex(sender.identifier_sha256),

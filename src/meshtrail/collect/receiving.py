@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from meshtrail.collect.conflicts import tell_conflicts
 from meshtrail.collect.payloads import CloseReason
-from meshtrail.errors import MeshtrailError
+from meshtrail.errors import MeshtrailError, UnauthenticatedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
-    from meshtrail.collect.als import AlsFramer
     from meshtrail.collect.clock import CollectorClock
     from meshtrail.collect.diag import Diag
     from meshtrail.collect.stream import Stream
     from meshtrail.journal import Frame
+    from meshtrail.units import UnixNanos
 
 
 class MessageSource(Protocol):
@@ -26,6 +27,23 @@ class MessageSource(Protocol):
 
     async def read(self) -> bytes | None:
         """The next message; None at the end, however it came about."""
+        ...
+
+
+class Framer(Protocol):
+    """What messages of a service become; made for one stream of it."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the stream-opened entry was made."""
+        ...
+
+    def frame_message(self, message: bytes, *, received_ns: UnixNanos) -> list[Frame]:
+        """The frames that a message becomes, to be journaled together and in this order."""
+        ...
+
+    def frame_refusal(self, detail: str, *, received_ns: UnixNanos) -> list[Frame]:
+        """The opening of a stream whose first message was refused; nothing of an open one."""
         ...
 
 
@@ -44,6 +62,10 @@ class FrameSink(Protocol):
 class Receiving:
     """One stream that is being received.
 
+    Args:
+        check_sender: asked before each message is taken; raises UnauthenticatedError when the
+            sender may not go on.
+
     Attributes:
         messages_count: how many came in.
     """
@@ -52,11 +74,12 @@ class Receiving:
         self,
         *,
         stream: Stream,
-        framer: AlsFramer,
+        framer: Framer,
         commit: FrameSink,
         clock: CollectorClock,
         diag: Diag,
         message_bytes_max: int,
+        check_sender: Callable[[], None] | None = None,
     ) -> None:
         self.messages_count = 0
         self._stream = stream
@@ -65,6 +88,8 @@ class Receiving:
         self._clock = clock
         self._diag = diag
         self._message_bytes_max = message_bytes_max
+        self._check_sender = check_sender
+        self._is_refused = False
         self._in_hand: bytes | None = None
         self._error: str | None = None
         self._is_closed = False
@@ -74,6 +99,11 @@ class Receiving:
         """Why the stream must end from this side; None when nothing is wrong."""
         return self._error
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether that is because the sender may not go on."""
+        return self._is_refused
+
     async def receive(self, source: MessageSource) -> None:
         """Take messages until the end of the stream, or until it must end.
 
@@ -82,11 +112,15 @@ class Receiving:
         """
         try:
             while (message := await source.read()) is not None:
+                if self._check_sender is not None:
+                    self._check_sender()
                 self._in_hand = message
                 await self._commit.room()
                 self._take_in_hand()
                 if self._error is not None:
                     return
+        except UnauthenticatedError as error:
+            self._error, self._is_refused = error.message, True
         except MeshtrailError:
             raise
         except Exception as error:  # noqa: BLE001 - one sender must not end the recording of all others
@@ -117,7 +151,9 @@ class Receiving:
         self.messages_count += 1
         received_ns = self._clock.now()
         if len(message) <= self._message_bytes_max:
-            self._commit.put(self._framer.frame_message(message, received_ns=received_ns))
+            frames = self._framer.frame_message(message, received_ns=received_ns)
+            tell_conflicts(frames, self._diag)
+            self._commit.put(frames)
             return
         self._error = (
             f"a message of {len(message)} bytes was refused, at most "

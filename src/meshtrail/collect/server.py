@@ -1,30 +1,36 @@
-"""The gRPC door: many streams of access logs at once, as raw bytes.
+"""The gRPC door: a table of services, whose messages are taken as raw bytes.
 
-No deserialiser: the bytes of a message are what came over the wire. No response is ever sent; that
-is the protocol. What a stream is about is ``receiving``'s business, this is gRPC only.
+No deserialiser: the bytes of a message are what came over the wire. A stream gets no response;
+that is the protocol of all that are served. What a stream is about is ``receiving``'s business,
+what a unary call is about that of whoever answers it; this is gRPC only.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import grpc
 import grpc.aio
 
-from meshtrail.collect.als import ALS_METHOD, ALS_SERVICE
+from meshtrail.collect.grpc_peer import identify_caller
 from meshtrail.collect.payloads import CloseReason
-from meshtrail.collect.peer import identify_peer
-from meshtrail.errors import ConfigError, DurabilityError
+from meshtrail.errors import ConfigError, DurabilityError, UnauthenticatedError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from meshtrail.collect.address import Address
     from meshtrail.collect.diag import Diag
     from meshtrail.collect.peer import Peer
     from meshtrail.collect.receiving import Receiving
+    from meshtrail.collect.sender_identity import Identify
+
+    Context = grpc.aio.ServicerContext[bytes, bytes]
+    Answer = Callable[[Context], Awaitable[bytes]]
 
 _RESET_DETAIL = "reset by the sender or the network, or for a message over the hard limit of gRPC"
 _RESET_WAIT_S = 0.05
@@ -61,10 +67,23 @@ def server_options(*, message_bytes_max: int, streams_max: int) -> list[tuple[st
     ]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamService:
+    """A method that clients stream to.
+
+    Attributes:
+        source: what is sent to it, for whoever says who may.
+        begin: makes what receives from a peer.
+    """
+
+    source: str
+    begin: Callable[[Peer], Receiving]
+
+
 class _Messages:
     """A call, as the ``MessageSource`` of ``receiving``."""
 
-    def __init__(self, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
+    def __init__(self, context: Context) -> None:
         self._read = context.read
 
     async def read(self) -> bytes | None:
@@ -75,13 +94,16 @@ class _Messages:
         return message if isinstance(message, bytes) else None
 
 
-class AlsServer(grpc.GenericRpcHandler):
+class GrpcServer(grpc.GenericRpcHandler):
     """Serves one address.
 
     Args:
         address: where to listen.
         credentials: None for plaintext.
-        begin: makes what receives from a peer.
+        streams: the methods that clients stream to, by path.
+        answers: by path, what answers a call; for unary methods. It reads the one message itself,
+            so that none is taken in before there is a place for it.
+        identify: says who calls.
         tasks: runs it, and ends the process when the journal fails.
         streams_max: open at once.
         message_bytes_max: larger ones are refused.
@@ -96,24 +118,30 @@ class AlsServer(grpc.GenericRpcHandler):
         address: Address,
         *,
         credentials: grpc.ServerCredentials | None,
-        begin: Callable[[Peer], Receiving],
+        streams: Mapping[str, StreamService],
+        answers: Mapping[str, Answer],
+        identify: Identify,
         tasks: asyncio.TaskGroup,
         streams_max: int,
         message_bytes_max: int,
         diag: Diag,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._begin = begin
+        self._identify = identify
         self._tasks = tasks
         self._streams_max = streams_max
         self._diag = diag
         self._sleep = sleep
         self._receiving: set[Receiving] = set()
         self._is_refusing = False
+        self._draining: asyncio.Task[None] | None = None
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_unary_rpc_method_handler(
-            self._handle
-        )
+        self._handlers = {
+            path: _method_handler(partial(self._handle, streams[path])) for path in streams
+        }
+        self._handlers |= {
+            path: _method_handler(partial(_answer, answers[path])) for path in answers
+        }
         self._server = grpc.aio.server(
             handlers=(self,),
             options=server_options(message_bytes_max=message_bytes_max, streams_max=streams_max),
@@ -134,9 +162,7 @@ class AlsServer(grpc.GenericRpcHandler):
         self, handler_call_details: grpc.HandlerCallDetails
     ) -> grpc.RpcMethodHandler[bytes, bytes] | None:
         """The handler of a method; gRPC answers UNIMPLEMENTED to all others."""
-        if handler_call_details.method == f"/{ALS_SERVICE}/{ALS_METHOD}":
-            return self._handler
-        return None
+        return self._handlers.get(handler_call_details.method)
 
     async def start(self) -> None:
         """Begin to listen."""
@@ -145,7 +171,7 @@ class AlsServer(grpc.GenericRpcHandler):
     async def drain(self) -> None:
         """Take no new streams, and read what has been delivered of those that there are."""
         # gRPC tells senders to go elsewhere and refuses new streams as soon as this runs.
-        self._tasks.create_task(self._server.stop(_DRAIN_S_MAX + 1))
+        self._draining = self._tasks.create_task(self._server.stop(_DRAIN_S_MAX + 1))
         waited_s = 0.0
         before = -1
         while (count := self._messages_count()) != before and waited_s < _DRAIN_S_MAX:
@@ -159,6 +185,11 @@ class AlsServer(grpc.GenericRpcHandler):
             receiving.close(CloseReason.SHUTDOWN)
         self._ended.set_result(None)
 
+    async def drained(self) -> None:
+        """Return when every call has its answer, or too much time has passed since ``drain``."""
+        if self._draining is not None:
+            await asyncio.wait([self._draining])
+
     async def stop(self) -> None:
         """Cut every connection."""
         await self._server.stop(None)
@@ -166,23 +197,28 @@ class AlsServer(grpc.GenericRpcHandler):
     def _messages_count(self) -> int:
         return sum(receiving.messages_count for receiving in self._receiving)
 
-    async def _handle(self, _: object, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+    async def _handle(self, service: StreamService, _: object, context: Context) -> bytes:
         if len(self._receiving) >= self._streams_max:
             await self._refuse(context)
         self._is_refusing = False
-        receiving = self._begin(identify_peer(context.peer(), context.auth_context()))
+        try:
+            peer = identify_caller(self._identify, context, source=service.source)
+        except UnauthenticatedError as error:
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, error.message)
+        receiving = service.begin(peer)
         self._receiving.add(receiving)
         try:
             await self._receive(receiving, context)
         finally:
             self._receiving.discard(receiving)
         if receiving.error is not None:
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, receiving.error)
+            code = grpc.StatusCode.RESOURCE_EXHAUSTED
+            if receiving.is_refused:
+                code = grpc.StatusCode.UNAUTHENTICATED
+            await context.abort(code, receiving.error)
         return b""
 
-    async def _receive(
-        self, receiving: Receiving, context: grpc.aio.ServicerContext[bytes, bytes]
-    ) -> None:
+    async def _receive(self, receiving: Receiving, context: Context) -> None:
         # A task of its own: a reset cancels this handler, and must not take away with it a message
         # that was read and is not put yet.
         reading = self._tasks.create_task(receiving.receive(_Messages(context)))
@@ -199,7 +235,7 @@ class AlsServer(grpc.GenericRpcHandler):
             with contextlib.suppress(DurabilityError):
                 receiving.close(reason, detail)
 
-    async def _refuse(self, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
+    async def _refuse(self, context: Context) -> None:
         if not self._is_refusing:
             self._is_refusing = True
             self._diag.error("streams_refused", streams_max=self._streams_max)
@@ -207,3 +243,13 @@ class AlsServer(grpc.GenericRpcHandler):
             grpc.StatusCode.RESOURCE_EXHAUSTED,
             f"this collector takes at most {self._streams_max} streams at once",
         )
+
+
+async def _answer(answer: Answer, _: object, context: Context) -> bytes:
+    return await answer(context)
+
+
+def _method_handler(
+    handle: Callable[[object, Context], Awaitable[bytes]],
+) -> grpc.RpcMethodHandler[bytes, bytes]:
+    return grpc.stream_unary_rpc_method_handler(handle)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from meshtrail.collect.payloads import CloseReason, stream_closed
 from meshtrail.journal import Frame, Framing
-from meshtrail.model.entry import EntryType, PayloadFormat
+from meshtrail.model.entry import EntryFlags, EntryType, PayloadFormat
 from meshtrail.units import INT64_MAX
 
 if TYPE_CHECKING:
@@ -66,19 +66,44 @@ class Stream:
         framing: Framing,
         payload_format: PayloadFormat,
         received_ns: UnixNanos,
+        entry_type: EntryType = EntryType.RECORD,
+        flags: EntryFlags = EntryFlags(0),
     ) -> Frame:
-        """A frame of records as it arrived."""
-        self.frames_count += 1
-        self.records_count += records_count
+        """A frame of records, or of counters, as it arrived. Only records count in the totals."""
+        if entry_type is EntryType.RECORD:
+            self.frames_count += 1
+            self.records_count += records_count
         return Frame(
             data=data,
             received_ns=received_ns,
             stream=self.id,
             first_seq=self._take_seqs(records_count),
             records_count=records_count,
-            entry_type=EntryType.RECORD,
+            entry_type=entry_type,
             framing=framing,
             payload_format=payload_format,
+            flags=flags,
+        )
+
+    def counters_frame(
+        self,
+        payload: bytes,
+        *,
+        payload_format: PayloadFormat,
+        flags: EntryFlags,
+        received_ns: UnixNanos,
+    ) -> Frame:
+        """An entry of the counters that a proxy pushed; it is no record, and not counted as one."""
+        return Frame(
+            data=payload,
+            received_ns=received_ns,
+            stream=self.id,
+            first_seq=self._take_seqs(1),
+            records_count=1,
+            entry_type=EntryType.COUNTER,
+            framing=Framing.WHOLE,
+            payload_format=payload_format,
+            flags=flags,
         )
 
     def closed_frame(

@@ -138,6 +138,7 @@ class LeastDelayed:
         self._delay_ns = delay_ns_max
         self._count = np.zeros(1, dtype=np.int64)
         self._last_ns = np.full(1, -NO_BOUND, dtype=np.int64)
+        self._last_sent_ns = self._last_ns.copy()
         self._aged = np.full(1, -NO_BOUND, dtype=np.int64)
 
     def grow(self, clocks_count: int) -> None:
@@ -147,15 +148,18 @@ class LeastDelayed:
             self._count = np.append(self._count, np.zeros(missing, dtype=np.int64))
             unknown = np.full(missing, -NO_BOUND, dtype=np.int64)
             self._last_ns = np.append(self._last_ns, unknown)
+            self._last_sent_ns = np.append(self._last_sent_ns, unknown)
             self._aged = np.append(self._aged, unknown)
 
     def forget(self, clocks: set[int]) -> None:
         """Begin anew with some clocks."""
         rows = [clock for clock in clocks if clock < len(self._count)]
-        self._count[rows], self._last_ns[rows], self._aged[rows] = 0, -NO_BOUND, -NO_BOUND
+        self._count[rows] = 0
+        for column in (self._last_ns, self._last_sent_ns, self._aged):
+            column[rows] = -NO_BOUND
 
     def take(self, receipts: Receipts, evidence: Evidence) -> None:
-        """Take receipts; what came in at one moment is one arrival.
+        """Take receipts; what came in at one moment, or tells of one, is one arrival.
 
         Args:
             receipts: in the order of the log, however it is cut.
@@ -167,12 +171,16 @@ class LeastDelayed:
         clock, ahead, anchor, received = (column[order] for column in receipts)
         aged = age_high(ahead + self._delay_ns, anchor - self._delay_ns)
         is_first = np.append(True, np.diff(clock) != 0)
+        sent = ahead + received
         before = np.where(is_first, self._last_ns[clock], np.append(0, received[:-1]))
+        sent_before = np.where(is_first, self._last_sent_ns[clock], np.append(0, sent[:-1]))
+        # A message of many records is one arrival, and so is a count cut into many messages.
+        is_arrival = (received != before) & (sent != sent_before)
         starts = np.flatnonzero(is_first)
         lengths = np.diff(np.append(starts, len(clock)))
-        arrivals = np.cumsum(received != before)
+        arrivals = np.cumsum(is_arrival)
         # Counted from the clock's first row on, and from what it had before.
-        arrivals -= np.repeat(arrivals[starts] - (received != before)[starts], lengths)
+        arrivals -= np.repeat(arrivals[starts] - is_arrival[starts], lengths)
         arrivals += self._count[clock]
         group = np.maximum(arrivals - 1, 0) // self._wanted
         is_new = is_first | (np.append(0, np.diff(group)) != 0)
@@ -190,4 +198,4 @@ class LeastDelayed:
         whose = clock[ends]
         self._aged[whose] = worst[is_last]
         self._count[whose] = arrivals[ends] - group[ends] * self._wanted
-        self._last_ns[whose] = received[ends]
+        self._last_ns[whose], self._last_sent_ns[whose] = received[ends], sent[ends]

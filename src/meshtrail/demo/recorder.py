@@ -54,10 +54,10 @@ class Recorder:
             identity: to show them.
         """
         # Free ports: another meshtrail may run on this machine, and have those of the defaults.
-        options = ["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--json"]
+        options = ["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--otlp-http", "off", "--json"]
         options += ["--mesh", MESH, "--cluster", CLUSTER]
-        options += ["--grpc-cert", str(identity.chain), "--grpc-key", str(identity.key)]
-        options += ["--grpc-client-ca", str(authority.bundle)]
+        options += ["--tls-cert", str(identity.chain), "--tls-key", str(identity.key)]
+        options += ["--tls-client-ca", str(authority.bundle)]
         self._process = ChildProcess(
             "meshtrail up",
             meshtrail_command("up", *options),

@@ -6,14 +6,16 @@ acknowledgement between them but the removal of files. Specified in docs/formats
 ``collect`` and whatever else has something to record writes one; ``log`` reads them all.
 """
 
-from meshtrail.journal.frame import ROW_DTYPE, Frame, Framing, blob_frame
+from meshtrail.journal.frame import ROW_DTYPE, Frame, Framing, blob_frame, export_frame
 from meshtrail.journal.group_commit import GroupCommit, StallListener
 from meshtrail.journal.header import OpenStream
 from meshtrail.journal.options import JournalOptions
 from meshtrail.journal.reader import JournalReader, JournalSlice, ReadPosition
+from meshtrail.journal.recent_exports import EXPORT_DIGEST_BYTES, RecentExports
 from meshtrail.journal.writer import JournalWriter
 
 __all__ = [
+    "EXPORT_DIGEST_BYTES",
     "ROW_DTYPE",
     "Frame",
     "Framing",
@@ -24,6 +26,8 @@ __all__ = [
     "JournalWriter",
     "OpenStream",
     "ReadPosition",
+    "RecentExports",
     "StallListener",
     "blob_frame",
+    "export_frame",
 ]

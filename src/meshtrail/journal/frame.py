@@ -26,6 +26,8 @@ class Framing(IntEnum):
     """The frame becomes no entry: it is kept under its SHA-256."""
     OTLP = 3
     """The frame is an OTLP export request in protobuf; each of its records makes a payload."""
+    EXPORT = 4
+    """The frame becomes no entry: it is the digest of an export whose frames stand beside it."""
 
 
 ROW_DTYPE = np.dtype(
@@ -57,7 +59,7 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     Attributes:
         data: the bytes.
         received_ns: on the writer's clock.
-        stream: 1 to 2^63-1; 0 for a blob, which belongs to no stream.
+        stream: 1 to 2^63-1; 0 for a blob or a digest, which belongs to no stream.
         first_seq: ``seq`` of the first entry that the frame becomes.
         records_count: how many entries it becomes.
         entry_type: of all of them.
@@ -103,4 +105,18 @@ def blob_frame(data: bytes, *, received_ns: UnixNanos) -> Frame:
         entry_type=EntryType.RECORD,
         framing=Framing.BLOB,
         payload_format=PayloadFormat.ALS_FRAME,
+    )
+
+
+def export_frame(digest: bytes, *, received_ns: UnixNanos) -> Frame:
+    """A frame that says which export was taken, see ``RecentExports``; it becomes no entry."""
+    return Frame(
+        data=digest,
+        received_ns=received_ns,
+        stream=0,
+        first_seq=0,
+        records_count=0,
+        entry_type=EntryType.RECORD,
+        framing=Framing.EXPORT,
+        payload_format=PayloadFormat.OTLP_FRAME,
     )

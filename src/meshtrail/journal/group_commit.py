@@ -63,7 +63,7 @@ class GroupCommit:
         self._options = writer.options
         self._stalls = stalls
         self._sleep = sleep
-        self._pending: deque[Frame] = deque()
+        self._pending: deque[list[Frame]] = deque()
         self._pending_bytes = 0
         self._put_count = 0
         self._durable_count = 0
@@ -80,8 +80,8 @@ class GroupCommit:
     def put(self, frames: Iterable[Frame]) -> None:
         """Take frames, to be committed soon and in this order; await ``room`` before.
 
-        Never waits, so that frames which stand for one message stay together, and what a closing
-        stream has to say can always be said.
+        They are committed in one batch: after a crash there are all of them, or none. Never waits,
+        so that what a closing stream has to say can always be said.
 
         Raises:
             DurabilityError: ``run`` has ended; nothing is committed any more.
@@ -90,10 +90,12 @@ class GroupCommit:
             raise DurabilityError(
                 f"journal {self._writer.directory} takes no more frames: its commits have ended"
             )
-        for frame in frames:
-            self._pending.append(frame)
-            self._pending_bytes += _pending_bytes(frame)
-            self._put_count += 1
+        together = list(frames)
+        if not together:
+            return
+        self._pending.append(together)
+        self._pending_bytes += sum([_pending_bytes(frame) for frame in together])
+        self._put_count += len(together)
         self._has_work.set()
         self._update_room()
 
@@ -164,13 +166,13 @@ class GroupCommit:
             await self._commit(thread, self._take_batch())
 
     def _take_batch(self) -> list[Frame]:
-        batch = [self._pending.popleft()]
-        batch_bytes = len(batch[0].data)
+        batch = self._pending.popleft()
+        batch_bytes = _data_bytes(batch)
         while self._pending:
-            batch_bytes += len(self._pending[0].data)
+            batch_bytes += _data_bytes(self._pending[0])
             if batch_bytes > self._options.batch_bytes_max:
                 break
-            batch.append(self._pending.popleft())
+            batch += self._pending.popleft()
         return batch
 
     async def _commit(self, thread: ThreadPoolExecutor, batch: list[Frame]) -> None:
@@ -179,9 +181,10 @@ class GroupCommit:
             self._hold(DISK_FULL, reason=error.message)
             closing_retries += self._is_closing
             if closing_retries > _CLOSING_RETRIES_MAX:
+                left_count = self._put_count - self._durable_count
                 raise DurabilityError(
-                    f"{len(batch) + len(self._pending)} frames were received and could not be "
-                    f"written before the end: {error.message}"
+                    f"{left_count} frames were received and could not be written before the end: "
+                    f"{error.message}"
                 ) from error
             await self._sleep(RETRY_S)
         self._pending_bytes -= sum([_pending_bytes(frame) for frame in batch])
@@ -236,6 +239,10 @@ class GroupCommit:
             self._has_room.set()
         else:
             self._has_room.clear()
+
+
+def _data_bytes(frames: list[Frame]) -> int:
+    return sum([len(frame.data) for frame in frames])
 
 
 def _pending_bytes(frame: Frame) -> int:

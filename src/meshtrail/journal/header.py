@@ -8,20 +8,24 @@ from __future__ import annotations
 import json
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from zlib_ng.zlib_ng import crc32
 
 from meshtrail.errors import InputError
+from meshtrail.journal.recent_exports import EXPORT_DIGEST_BYTES
 from meshtrail.units import UnixNanos
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FILE_MAGIC = b"MTJOURN1"
+EXPORTS_MAGIC = b"MTJOURN2"
+"""Of a header with digests of exports behind its JSON."""
 
+_MAGIC_BYTES = len(FILE_MAGIC)
 _LENGTHS = struct.Struct(">II")
-_JSON_START = len(FILE_MAGIC) + _LENGTHS.size
+_LENGTHS_WITH_EXPORTS = struct.Struct(">III")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +61,7 @@ class FileHeader:
         created_ns: on the writer's wall clock.
         previous: None when the journal was started anew.
         open_streams: by stream, as of the end of the file before.
+        recent_exports: digests of the last exports joined, oldest first, as of the same.
     """
 
     writer: str
@@ -64,6 +69,7 @@ class FileHeader:
     created_ns: UnixNanos
     previous: PreviousFile | None
     open_streams: Mapping[int, OpenStream]
+    recent_exports: bytes = b""
 
     def encode(self) -> bytes:
         """The header's bytes."""
@@ -83,7 +89,12 @@ class FileHeader:
             sort_keys=True,
             separators=(",", ":"),
         ).encode()
-        return FILE_MAGIC + _LENGTHS.pack(len(text), crc32(text)) + text
+        exports = self.recent_exports
+        crc = crc32(exports, crc32(text))
+        if not exports:
+            return FILE_MAGIC + _LENGTHS.pack(len(text), crc) + text
+        head = _LENGTHS_WITH_EXPORTS.pack(len(text), crc, len(exports) // EXPORT_DIGEST_BYTES)
+        return EXPORTS_MAGIC + head + text + exports
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,12 +117,32 @@ def header_seed(encoded: bytes) -> int:
     return crc32(encoded)
 
 
+class _Head(NamedTuple):
+    """What stands before the JSON."""
+
+    crc: int
+    json_start: int
+    json_end: int
+    end: int
+
+
 def header_bytes_declared(beginning: bytes) -> int | None:
     """How long the header at the beginning of a file says it is; None when there is none."""
-    if len(beginning) < _JSON_START or not beginning.startswith(FILE_MAGIC):
+    head = _read_head(beginning)
+    return head and head.end
+
+
+def _read_head(beginning: bytes) -> _Head | None:
+    magic = beginning[:_MAGIC_BYTES]
+    if magic not in {FILE_MAGIC, EXPORTS_MAGIC}:
         return None
-    length, _ = _LENGTHS.unpack_from(beginning, len(FILE_MAGIC))
-    return _JSON_START + int(length)
+    lengths = _LENGTHS_WITH_EXPORTS if magic == EXPORTS_MAGIC else _LENGTHS
+    json_start = _MAGIC_BYTES + lengths.size
+    if len(beginning) < json_start:
+        return None
+    json_bytes, crc, *exports = lengths.unpack_from(beginning, _MAGIC_BYTES)
+    json_end = json_start + json_bytes
+    return _Head(crc, json_start, json_end, json_end + EXPORT_DIGEST_BYTES * sum(exports))
 
 
 def decode_header(beginning: bytes) -> ReadHeader:
@@ -120,24 +151,23 @@ def decode_header(beginning: bytes) -> ReadHeader:
     Raises:
         InputError: it is short, fails its CRC or is not what ``FileHeader.encode`` writes.
     """
-    length = header_bytes_declared(beginning)
-    if length is None or len(beginning) < length:
+    head = _read_head(beginning)
+    if head is None or len(beginning) < head.end:
         raise InputError(f"not a journal file header: {beginning[:16].hex()}")
-    encoded = beginning[:length]
-    _, crc = _LENGTHS.unpack_from(encoded, len(FILE_MAGIC))
-    if crc32(encoded[_JSON_START:]) != crc:
-        raise InputError(f"journal file header fails its CRC {crc:08x}", crc=crc)
+    encoded = beginning[: head.end]
+    if crc32(encoded[head.json_start :]) != head.crc:
+        raise InputError(f"journal file header fails its CRC {head.crc:08x}", crc=head.crc)
     try:
-        header = _parse_json(encoded[_JSON_START:])
+        header = _parse_json(encoded[head.json_start : head.json_end], encoded[head.json_end :])
         is_canonical = header.encode() == encoded
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"journal file header without what it must say: {error!r}") from error
     if not is_canonical:
         raise InputError("journal file header is not in its canonical form")
-    return ReadHeader(header=header, header_bytes=length, seed=header_seed(encoded))
+    return ReadHeader(header=header, header_bytes=head.end, seed=header_seed(encoded))
 
 
-def _parse_json(text: bytes) -> FileHeader:
+def _parse_json(text: bytes, recent_exports: bytes) -> FileHeader:
     fields = json.loads(text)
     previous = fields["previous"]
     return FileHeader(
@@ -153,4 +183,5 @@ def _parse_json(text: bytes) -> FileHeader:
             )
             for stream, next_seq, frames_count, records_count in fields["open_streams"]
         },
+        recent_exports=recent_exports,
     )

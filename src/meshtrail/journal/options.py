@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from meshtrail.errors import ConfigError
+from meshtrail.journal.recent_exports import RECENT_EXPORTS_MAX
 
 MIB = 1 << 20
+
+_EXPORTS_COUNT_MIN: Final = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,3 +49,8 @@ class JournalOptions:
             )
         if self.linger_ms < 0:
             raise ConfigError(f"linger_ms must not be negative, got {self.linger_ms}")
+
+    @property
+    def exports_count_max(self) -> int:
+        """Digests of exports in the header of a file: of 16 bytes each, a 64th of the file."""
+        return min(max(self.file_bytes_max >> 10, _EXPORTS_COUNT_MIN), RECENT_EXPORTS_MAX)

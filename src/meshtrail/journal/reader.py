@@ -20,6 +20,7 @@ from meshtrail.journal.header import PreviousFile
 from meshtrail.store.durable import Disk, remove_file
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import numpy.typing as npt
@@ -67,6 +68,11 @@ class JournalSlice:
         )
 
 
+def count_records(rows: npt.NDArray[Any]) -> int:
+    """How many records frames hold, by their rows."""
+    return int(rows["records_count"].sum(dtype=np.int64))
+
+
 class JournalReader:
     """Reads one journal, file after file. Any number of readers may read while one writer writes.
 
@@ -90,7 +96,11 @@ class JournalReader:
         return self._position
 
     def read(
-        self, bytes_max: int = READ_BYTES, *, records_max: int | None = None
+        self,
+        bytes_max: int = READ_BYTES,
+        *,
+        records_max: int | None = None,
+        count: Callable[[npt.NDArray[Any]], int] = count_records,
     ) -> JournalSlice | None:
         """The next frames, or None when there are none yet.
 
@@ -98,6 +108,7 @@ class JournalReader:
             bytes_max: how much of the file to take at once; a single larger batch is taken whole.
             records_max: how many records to take at once; a batch with more is taken whole. Bytes
                 alone do not bound them: an empty record takes two.
+            count: how many records the rows of a batch count as.
 
         Raises:
             JournalDamageError: durable bytes are gone or bad. Nothing is skipped.
@@ -111,7 +122,7 @@ class JournalReader:
             file, position = self._at()
             batches, buffer = self._read_batches(file, position.offset, bytes_max)
             if records_max is not None:
-                batches = _with_records(batches, records_max)
+                batches = _with_records(batches, records_max, count)
             if batches:
                 file.sync()
                 self._position = ReadPosition(
@@ -246,9 +257,11 @@ class JournalReader:
         return JournalDamageError(f"{path} offset {offset}: {what}", path=path, offset=offset)
 
 
-def _with_records(batches: list[Batch], records_max: int) -> list[Batch]:
+def _with_records(
+    batches: list[Batch], records_max: int, count: Callable[[npt.NDArray[Any]], int]
+) -> list[Batch]:
     """The first batches, with at most so many records in all; one at least."""
-    totals = accumulate(int(batch.rows["records_count"].sum(dtype=np.int64)) for batch in batches)
+    totals = accumulate(count(batch.rows) for batch in batches)
     fitting = sum(total <= records_max for total in totals)
     return batches[: max(fitting, 1)]
 

@@ -9,15 +9,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from meshtrail.journal.batch import decode_batches
 from meshtrail.journal.files import file_path, list_files, open_file
+from meshtrail.journal.frame import Framing
 from meshtrail.journal.header import PreviousFile
 from meshtrail.journal.open_streams import OpenStreams
+from meshtrail.journal.recent_exports import RecentExports
 from meshtrail.store.durable import remove_file, truncate_file
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from meshtrail.journal.batch import Batch
     from meshtrail.journal.files import JournalFile
     from meshtrail.journal.header import OpenStream
     from meshtrail.store.durable import Disk
@@ -30,11 +36,13 @@ class Recovered:
     Attributes:
         previous: its newest file; None when it is empty.
         open_streams: opened and not closed.
+        recent_exports: digests of the last exports, joined.
         cut_bytes: how much of a torn batch was cut off.
     """
 
     previous: PreviousFile | None
     open_streams: dict[int, OpenStream]
+    recent_exports: bytes
     cut_bytes: int
 
 
@@ -54,7 +62,7 @@ def recover_directory(disk: Disk, directory: Path) -> Recovered:
             return _recover_file(disk, file)
         finally:
             file.close()
-    return Recovered(previous=None, open_streams={}, cut_bytes=0)
+    return Recovered(previous=None, open_streams={}, recent_exports=b"", cut_bytes=0)
 
 
 def _recover_file(disk: Disk, file: JournalFile) -> Recovered:
@@ -62,11 +70,14 @@ def _recover_file(disk: Disk, file: JournalFile) -> Recovered:
     file_bytes = max(file.count_bytes(), start)
     data = file.read(start, file_bytes - start)
     streams = OpenStreams(file.header.open_streams)
+    exports = RecentExports(file.header.recent_exports)
     end = start
     for batch in decode_batches(data, file_offset=start, seed=file.seed):
         end = start + batch.end
         rows = batch.rows[["stream", "first_seq", "records_count", "entry_type"]]
         streams.apply_rows(rows.tolist())
+        for digest in _export_digests(batch, data):
+            exports.add(digest)
     file.check_tail(end)
     if end < file_bytes:
         truncate_file(disk, file.path, end)
@@ -75,5 +86,14 @@ def _recover_file(disk: Disk, file: JournalFile) -> Recovered:
     return Recovered(
         previous=PreviousFile(file_number=file.file_number, file_bytes=end),
         open_streams=streams.snapshot(),
+        recent_exports=exports.join(),
         cut_bytes=file_bytes - end,
     )
+
+
+def _export_digests(batch: Batch, data: bytes) -> Iterator[bytes]:
+    """The digests in a batch, in their order."""
+    lengths = batch.rows["frame_bytes"].astype(np.int64)
+    ends = batch.data_start + np.cumsum(lengths)
+    for row in np.flatnonzero(batch.rows["framing"] == Framing.EXPORT):
+        yield data[ends[row] - lengths[row] : ends[row]]

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Self
 from meshtrail.errors import DurabilityError, UnavailableError
 from meshtrail.journal.batch import encode_batch
 from meshtrail.journal.files import count_bytes, file_path, guarded
+from meshtrail.journal.frame import Framing
 from meshtrail.journal.header import FileHeader, PreviousFile, header_seed
 from meshtrail.journal.lock import JournalLock
 from meshtrail.journal.open_streams import OpenStreams
 from meshtrail.journal.options import JournalOptions
+from meshtrail.journal.recent_exports import RecentExports
 from meshtrail.journal.recovery import recover_directory
 from meshtrail.store.durable import FULL_ERRNOS, Disk, make_directory, remove_file, sync_directory
 
@@ -42,6 +44,7 @@ class JournalWriter:
 
     Attributes:
         left_open: the streams that the journal held open when it was opened.
+        left_exports: the digests of the exports that it had taken last, joined.
         cut_bytes: how much of a torn batch recovery cut off.
         entries_count: entries that were made durable since.
         bytes_count: their frames' bytes.
@@ -75,8 +78,12 @@ class JournalWriter:
         try:
             recovered = recover_directory(self._disk, directory)
             self.left_open: dict[int, OpenStream] = recovered.open_streams
+            self.left_exports = recovered.recent_exports
             self.cut_bytes = recovered.cut_bytes
             self._streams = OpenStreams(recovered.open_streams)
+            self._exports = RecentExports(
+                recovered.recent_exports, count_max=self.options.exports_count_max
+            )
             self._earlier_bytes = count_bytes(directory)
             self._begin_file(recovered.previous)
         except BaseException:
@@ -127,6 +134,8 @@ class JournalWriter:
         for frame in frames:
             self.bytes_count += len(frame.data)
             self.entries_count += frame.records_count
+            if frame.framing is Framing.EXPORT:
+                self._exports.add(frame.data)
             self._streams.apply(
                 stream=frame.stream,
                 first_seq=frame.first_seq,
@@ -205,6 +214,7 @@ class JournalWriter:
             created_ns=created_ns,
             previous=previous,
             open_streams=self._streams.snapshot(),
+            recent_exports=self._exports.join(),
         ).encode()
         self._is_sound = False
         fd = self._create(path, header)

@@ -24,6 +24,8 @@ from meshtrail.model.entry import (
     prefix_payload,
 )
 from meshtrail.sources.als_slices import slice_messages
+from meshtrail.sources.otlp_frame import SMALL_REPEATED_TIMES_MAX
+from meshtrail.sources.otlp_slices import slice_exports
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,9 +35,12 @@ if TYPE_CHECKING:
     from meshtrail.units import UnixNanos
 
 _ALS_FORMATS: Final = (PayloadFormat.ALS_HTTP, PayloadFormat.ALS_TCP)
+_OTLP_FORMATS: Final = (PayloadFormat.OTLP_LOG, PayloadFormat.OTLP_SPAN)
+_USUAL_RECORD_BYTES: Final = 1_024
 _ENTRY_TYPES: Final = tuple(EntryType)
 _PAYLOAD_FORMATS: Final = tuple(PayloadFormat)
-_FLAGS_OF_FRAMES: Final = int(EntryFlags.FILTERED | EntryFlags.SALTED)
+_FLAGS_OF_FRAMES: Final = int(EntryFlags.FILTERED | EntryFlags.SALTED | EntryFlags.DUPLICATE)
+_NO_ENTRIES: Final = (Framing.BLOB, Framing.EXPORT)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +85,7 @@ def make_entries(slices: Sequence[JournalSlice], *, after_ns: UnixNanos) -> Entr
     _check_rows(frames.rows)
     is_blob = frames.rows["framing"] == Framing.BLOB
     blobs = frames.data.filter(pa.array(is_blob)).to_pylist()
-    frames = _select(frames, np.flatnonzero(~is_blob))
+    frames = _select(frames, np.flatnonzero(~np.isin(frames.rows["framing"], _NO_ENTRIES)))
     payloads = _payloads(frames)
     headers = _headers(frames.rows, after_ns=after_ns)
     too_large = np.flatnonzero(np.asarray(pc.binary_length(payloads)) > PAYLOAD_BYTES_MAX)
@@ -90,6 +95,18 @@ def make_entries(slices: Sequence[JournalSlice], *, after_ns: UnixNanos) -> Entr
         blobs += wholes
     last_ns = int(headers["received_ns"][-1]) if len(headers) else int(after_ns)
     return EntryBatch(_join(headers, payloads), headers, payloads, last_ns, blobs)
+
+
+def count_usual_records(rows: npt.NDArray[Any]) -> int:
+    """How many records of a kilobyte frames may become, by their rows; that is, what memory.
+
+    Each record of OTLP repeats its resource, so bytes of frames alone do not bound their payloads:
+    they may be as much longer as ``otlp_frame`` lets pass.
+    """
+    counts = rows["records_count"].astype(np.int64)
+    repeated = rows["frame_bytes"] * np.minimum(counts, SMALL_REPEATED_TIMES_MAX)
+    is_otlp = rows["framing"] == Framing.OTLP
+    return int(np.where(is_otlp, np.maximum(counts, repeated // _USUAL_RECORD_BYTES), counts).sum())
 
 
 def _check_rows(rows: npt.NDArray[Any]) -> None:
@@ -107,7 +124,8 @@ def _check_rows(rows: npt.NDArray[Any]) -> None:
     )
     is_whole = (framing == Framing.WHOLE) & (rows["records_count"] == 1)
     is_als = (framing == Framing.ALS) & np.isin(formats, _ALS_FORMATS)
-    is_good = (framing == Framing.BLOB) | (is_entry & (is_whole | is_als))
+    is_otlp = (framing == Framing.OTLP) & np.isin(formats, _OTLP_FORMATS)
+    is_good = np.isin(framing, _NO_ENTRIES) | (is_entry & (is_whole | is_als | is_otlp))
     if not is_good.all():
         row = rows[int(np.flatnonzero(~is_good)[0])]
         raise JournalDamageError(
@@ -139,15 +157,19 @@ def _select(frames: _Frames, positions: npt.NDArray[np.int64]) -> _Frames:
 def _payloads(frames: _Frames) -> pa.Array:
     """The payload of each entry, in order: binary[n]."""
     counts = frames.rows["records_count"].astype(np.int64)
-    is_als = frames.rows["framing"] == Framing.ALS
-    groups = [np.flatnonzero(~is_als)]
-    parts = [frames.data.take(pa.array(groups[0])) if len(groups[0]) else _no_payloads()]
+    framing = frames.rows["framing"]
+    is_otlp = framing == Framing.OTLP
+    groups = [np.flatnonzero(framing == Framing.WHOLE), np.flatnonzero(is_otlp)]
+    parts = [
+        _chosen(frames, groups[0]),
+        slice_exports(_chosen(frames, groups[1]), counts[is_otlp]) if is_otlp.any() else _none(),
+    ]
     for code in _ALS_FORMATS:
-        rows = np.flatnonzero(is_als & (frames.rows["payload_format"] == code))
-        chosen = _select(frames, rows)
+        is_code = (framing == Framing.ALS) & (frames.rows["payload_format"] == code)
+        rows = np.flatnonzero(is_code)
         groups.append(rows)
         parts.append(
-            slice_messages(chosen.data, code, counts[rows]) if len(rows) else _no_payloads()
+            slice_messages(_chosen(frames, rows), code, counts[rows]) if len(rows) else _none()
         )
     filled = [at for at, part in enumerate(parts) if len(part)]
     if len(filled) == 1:
@@ -158,6 +180,10 @@ def _payloads(frames: _Frames) -> pa.Array:
     begins[rows] = np.concatenate([[0], np.cumsum(counts[rows])[:-1]]) if len(rows) else 0
     order = np.repeat(begins, counts) + _position_in_frame(counts)
     return pa.concat_arrays(parts).take(pa.array(order))
+
+
+def _chosen(frames: _Frames, positions: npt.NDArray[np.int64]) -> pa.Array:
+    return _select(frames, positions).data if len(positions) else _none()
 
 
 def _headers(rows: npt.NDArray[Any], *, after_ns: UnixNanos) -> npt.NDArray[Any]:
@@ -209,5 +235,5 @@ def _binary(data: memoryview, offsets: npt.NDArray[np.int64]) -> pa.Array:
     )
 
 
-def _no_payloads() -> pa.Array:
+def _none() -> pa.Array:
     return pa.array([], pa.binary())

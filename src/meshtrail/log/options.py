@@ -20,7 +20,8 @@ class SealOptions:
     Attributes:
         tick_ms: how often entries are sealed while there are any; longest an entry waits.
         read_bytes_max: taken from each journal in one tick.
-        read_records_max: likewise; for senders of tiny records, of which each takes 200 bytes.
+        read_records_max: likewise; for senders of tiny records, of which each takes 200 bytes, and
+            of records that repeat their resource, which count as one for each kilobyte.
         lock_record: file on another volume to which each signed head is appended first.
         is_clock_accepted: start although the wall clock stands before the last entry.
     """

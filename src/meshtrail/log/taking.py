@@ -10,11 +10,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from meshtrail.errors import JournalDamageError, MeshtrailError
 from meshtrail.journal import JournalReader, JournalSlice, ReadPosition
-from meshtrail.log.intake import make_entries
+from meshtrail.log.intake import count_usual_records, make_entries
 from meshtrail.log.rows import NewRows
 from meshtrail.store.blob_files import write_blobs
 from meshtrail.store.manifest import JournalPosition, is_writer_name
@@ -150,16 +148,16 @@ class Taking:
     def _read(self, reader: JournalReader) -> JournalSlice | None:
         """The next frames of a journal, over the end of a file."""
         bytes_max, records_max = self._options.read_bytes_max, self._options.read_records_max
-        part = reader.read(bytes_max, records_max=records_max)
+        part = reader.read(bytes_max, records_max=records_max, count=count_usual_records)
         if part is None:
             return None
         bytes_left = bytes_max - len(part.data)
-        records_left = records_max - int(part.rows["records_count"].sum(dtype=np.int64))
+        records_left = records_max - count_usual_records(part.rows)
         # A part that is cut short by the bounds is not worth a copy.
         if bytes_left < bytes_max // 2 or records_left < records_max // 2:
             return part
         try:
-            following = reader.read(bytes_left, records_max=records_left)
+            following = reader.read(bytes_left, records_max=records_left, count=count_usual_records)
         except JournalDamageError:
             # What is whole before it has to be sealed first; the next read finds it again.
             return part

@@ -27,6 +27,7 @@ class Kind(StrEnum):
     CONNECTION = "connection"
     HANDSHAKE = "handshake"
     SPAN = "span"
+    LOG_RECORD = "log_record"
     STREAM_OPENED = "stream_opened"
     STREAM_CLOSED = "stream_closed"
     CLOCK = "clock"
@@ -62,6 +63,19 @@ class TimeQuality(StrEnum):
     ESTIMATED = "estimated"
     """One side rests on what the least delayed of several arrivals took at most."""
     UNKNOWN = "unknown"
+
+
+class TlsFailure(StrEnum):
+    """Why a TLS handshake failed: a closed list."""
+
+    NO_PEER_CERTIFICATE = "no_peer_certificate"
+    VERIFICATION_FAILED = "verification_failed"
+    EXPIRED = "expired"
+    UNKNOWN_CA = "unknown_ca"
+    SAN_MISMATCH = "san_mismatch"
+    VERSION = "version"
+    PLAINTEXT = "plaintext"
+    OTHER = "other"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 from meshtrail.errors import QueryError
-from meshtrail.model.event import COLUMNS, Column, Decision, Kind, TimeQuality, Trust
+from meshtrail.model.event import (
+    COLUMNS,
+    Column,
+    Decision,
+    Kind,
+    TimeQuality,
+    TlsFailure,
+    Trust,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +44,7 @@ _CLOSED_LISTS: Final = {
     "time_quality": tuple(TimeQuality),
     "decision": tuple(Decision),
     "dry_run_decision": tuple(Decision),
+    "tls_failure": tuple(TlsFailure),
 }
 
 

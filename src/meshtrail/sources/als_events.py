@@ -1,7 +1,8 @@
 """Decoded access log records to event columns, HTTP and TCP.
 
-The rules in words: docs/formats/event.md, "How access log records become events". Row-wise
-reference: ``meshtrail.sources.reference``; the two are compared in tests and by ``verify --deep``.
+Here the facts are read; what follows from them is in ``access_rules``. In words:
+docs/formats/event.md, "How access log records become events". Row-wise reference:
+``meshtrail.sources.reference``; the two are compared in tests and by ``verify --deep``.
 """
 
 from __future__ import annotations
@@ -12,29 +13,32 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from meshtrail.model.event import Decision, Kind, Trust
+from meshtrail.model.event import Kind
+from meshtrail.sources import access_rules as rules
 from meshtrail.sources import envoy_values as envoy
+from meshtrail.sources.access_rules import Ends, Socket
 from meshtrail.sources.addresses import read_addresses
-from meshtrail.sources.als_decisions import Decisions, read_decisions
+from meshtrail.sources.als_decisions import read_metadata
 from meshtrail.sources.als_decode import http_decoder, tcp_decoder
 from meshtrail.sources.als_schema import ADDRESSES
+from meshtrail.sources.attribute_values import read_texts
 from meshtrail.sources.columns import (
     Entries,
-    decode_hex,
     field,
     integer,
-    labelled,
     map_distinct,
     mask_null,
     period_ns,
-    plain,
     read_distinct,
     spread,
     text,
+    without,
 )
+from meshtrail.sources.custom_tags import map_tags, read_custom_tags
 from meshtrail.sources.envoy_messages import FlagFacts, TlsFacts, read_flags, read_tls
 from meshtrail.sources.event_columns import EventColumns
-from meshtrail.sources.trace_context import read_trace
+from meshtrail.sources.handshakes import judge_handshakes
+from meshtrail.sources.tls_failures import map_failures
 
 if TYPE_CHECKING:
     from meshtrail.sources.streams import Reporters
@@ -43,9 +47,6 @@ _COMMON: Final = "common_properties"
 _S: Final = pa.string()
 _I32: Final = pa.int32()
 _I64: Final = pa.int64()
-UUID_TEMPLATE: Final = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"
-_GRPC: Final = "application/grpc"
-_STATUS_DIGITS_MAX: Final = 3
 
 
 def map_http(batch: pa.RecordBatch, reporters: Reporters) -> EventColumns:
@@ -63,22 +64,18 @@ def map_http(batch: pa.RecordBatch, reporters: Reporters) -> EventColumns:
     _map_common(batch, out, reporters)
     out.columns["bytes_received"] = _wire_bytes(batch, "downstream_wire_bytes_received")
     out.columns["bytes_sent"] = _wire_bytes(batch, "downstream_wire_bytes_sent")
+    out.columns["tls_failure"] = map_failures(out.columns["envoy_upstream_transport_failure"])
     return out
 
 
 def map_tcp(batch: pa.RecordBatch, reporters: Reporters) -> EventColumns:
     """Event columns of decoded TCP records."""
     out = EventColumns(batch.num_rows)
-    _map_common(batch, out, reporters)
+    ends = _map_common(batch, out, reporters)
     connection = "connection_properties"
-    received = integer(batch, connection, "received_bytes", to=_I64)
-    sent = integer(batch, connection, "sent_bytes", to=_I64)
-    out.columns["bytes_received"], out.columns["bytes_sent"] = received, sent
-    # Envoy gives a reason for plaintext behind a TLS inspector and for a pipe that broke after a
-    # good handshake, too. Only where nothing could be said has the handshake itself failed.
-    is_silent = pc.and_(*(pc.equal(pc.fill_null(one, 0), 0) for one in (received, sent)))
-    failed = pc.and_(is_silent, pc.is_valid(out.columns["envoy_downstream_transport_failure"]))
-    out.columns["kind"] = pc.if_else(failed, Kind.HANDSHAKE.value, Kind.CONNECTION.value)
+    out.columns["bytes_received"] = integer(batch, connection, "received_bytes", to=_I64)
+    out.columns["bytes_sent"] = integer(batch, connection, "sent_bytes", to=_I64)
+    judge_handshakes(out, ends_tls=ends.ends_tls)
     return out
 
 
@@ -104,7 +101,6 @@ def _map_request(batch: pa.RecordBatch, out: EventColumns) -> None:
         field(batch, "request", "request_method"), envoy.REQUEST_METHODS
     )
     columns["url_scheme"] = text(batch, "request", "scheme")
-    columns["url_path"], columns["url_query"] = _split_path(text(batch, "request", "path"))
     columns["server_address"] = text(batch, "request", "authority")
     columns["user_agent_original"] = text(batch, "request", "user_agent")
     columns["http_request_forwarded_for"] = text(batch, "request", "forwarded_for")
@@ -114,10 +110,7 @@ def _map_request(batch: pa.RecordBatch, out: EventColumns) -> None:
     )
     headers = Entries(field(batch, "request", "request_headers"))
     content_type = _header(headers, "content-type", out.rows_count)
-    columns["http_request_content_type"] = content_type
-    is_grpc = pc.starts_with(content_type, _GRPC)
-    method = pc.utf8_slice_codeunits(columns["url_path"], 1)
-    columns["rpc_method"] = mask_null(method, pc.fill_null(is_grpc, fill_value=False))
+    rules.tell_path(out, text(batch, "request", "path"), content_type=content_type)
 
 
 def _map_response(batch: pa.RecordBatch, out: EventColumns) -> None:
@@ -130,40 +123,36 @@ def _map_response(batch: pa.RecordBatch, out: EventColumns) -> None:
     headers = Entries(field(batch, "response", "response_headers"))
     columns["http_response_content_type"] = _header(headers, "content-type", out.rows_count)
     trailers = Entries(field(batch, "response", "response_trailers"))
-    status = pc.coalesce(
-        _header(trailers, "grpc-status", out.rows_count),
-        _header(headers, "grpc-status", out.rows_count),
-    )
-    (columns["rpc_grpc_status_code"],) = map_distinct(
-        status, lambda value: (_small_number(value),), [_I32]
+    rules.tell_grpc_status(
+        out,
+        trailer=_header(trailers, "grpc-status", out.rows_count),
+        header=_header(headers, "grpc-status", out.rows_count),
     )
 
 
 def _map_correlation(batch: pa.RecordBatch, out: EventColumns) -> None:
-    """Ids that anyone in the mesh can set: a hint for joining, never a proof."""
     headers = Entries(field(batch, "request", "request_headers"))
-    out.columns["trace_id"], out.columns["span_id"] = read_trace(
-        {
-            name: _header(headers, name, out.rows_count)
-            for name in ("traceparent", "b3", "x-b3-traceid", "x-b3-spanid")
-        }
-    )
+    stream_id = read_texts(field(batch, _COMMON, "stream_id"))
     request_id = pc.coalesce(
-        text(batch, "request", "request_id"), text(batch, _COMMON, "stream_id")
+        text(batch, "request", "request_id"), without(stream_id, pc.equal(stream_id, ""))
     )
-    out.columns["request_id"], is_uuid = decode_hex(request_id, UUID_TEMPLATE)
-    out.columns["request_id_text"] = mask_null(request_id, ~is_uuid)
-    out.trust("trace_id", Trust.ASSERTED)
-    out.columns["request_id_trust"] = labelled(pc.is_valid(request_id), Trust.ASSERTED.value)
+    traced = {name: _header(headers, name, out.rows_count) for name in rules.TRACE_HEADERS}
+    rules.tell_correlation(out, traced, request_id=request_id)
 
 
-def _map_common(batch: pa.RecordBatch, out: EventColumns, reporters: Reporters) -> None:
+def _map_common(batch: pa.RecordBatch, out: EventColumns, reporters: Reporters) -> Ends:
+    """What requests and connections have in common; returns who was at both ends."""
     _map_times(batch, out)
-    tls = _map_tls(batch, out)
+    ends = _map_tls(batch, out)
     _map_envoy(batch, out)
-    _map_identities(tls, out, reporters)
+    tags = read_custom_tags(field(batch, _COMMON, "custom_tags"))
+    if tags is not None:
+        map_tags(out, tags)
+    rules.tell_identities(ends, tags, out, reporters)
     _map_addresses(batch, out)
-    _map_decision(batch, out, reporters)
+    rbac = read_metadata(field(batch, _COMMON, "metadata", "filter_metadata"), out.rows_count)
+    rules.tell_decision(out, rbac, own=ends.callee, reporters=reporters)
+    return ends
 
 
 def _map_times(batch: pa.RecordBatch, out: EventColumns) -> None:
@@ -181,13 +170,11 @@ def _map_times(batch: pa.RecordBatch, out: EventColumns) -> None:
             value = mask_null(value, pc.invert(negative))
         out.columns[name] = value
         out.problems[f"{source} is not a time"] = impossible
-    end, overflow = _add_saturated(out.columns["time"], out.columns["duration"])
-    out.columns["end_time"] = end
-    out.problems["end of the happening does not fit"] = overflow
+    rules.tell_end(out)
 
 
-def _map_tls(batch: pa.RecordBatch, out: EventColumns) -> dict[str, pa.Array]:
-    """What both ends' TLS facts say; returns them all by name, for the identities."""
+def _map_tls(batch: pa.RecordBatch, out: EventColumns) -> Ends:
+    """What both ends' TLS facts say; returns who they are."""
     tls = read_distinct(field(batch, _COMMON, "tls_properties"), read_tls, TlsFacts)
     out.columns |= {
         "tls_protocol_version": tls["version"],
@@ -198,7 +185,13 @@ def _map_tls(batch: pa.RecordBatch, out: EventColumns) -> dict[str, pa.Array]:
         "tls_client_issuer": tls["issuer"],
     }
     out.refuse(tls["problem"])
-    return tls
+    return Ends(
+        caller=tls["caller"],
+        callee=tls["callee"],
+        caller_many=tls["caller_many"],
+        callee_many=tls["callee_many"],
+        ends_tls=tls["is_ended"],
+    )
 
 
 def _map_envoy(batch: pa.RecordBatch, out: EventColumns) -> None:
@@ -222,67 +215,18 @@ def _map_envoy(batch: pa.RecordBatch, out: EventColumns) -> None:
     )
 
 
-def _map_identities(tls: dict[str, pa.Array], out: EventColumns, reporters: Reporters) -> None:
-    """Both ends from certificates, and how far each can be held to someone."""
-    columns = out.columns
-    caller, callee = plain(tls["caller"]), plain(tls["callee"])
-    out.problems["peer certificate with several URI SANs"] = tls["caller_many"]
-    out.problems["local certificate with several URI SANs"] = tls["callee_many"]
-    has_tls = pc.is_valid(columns["tls_protocol_version"])
-    side = _sides(columns["envoy_upstream_cluster"], pc.is_valid(caller), has_tls)
-    columns["side"] = side
-    held = reporters.held_to(callee)
-    how = pc.if_else(held, Trust.ATTESTED.value, Trust.REPORTED.value)
-    # Source side: no certificate of the caller is in the record, since its proxy is the caller.
-    own = pc.and_(pc.equal(side, "source"), pc.is_null(caller))
-    own = pc.and_(pc.fill_null(own, fill_value=False), pc.is_valid(reporters.spiffe_id))
-    columns["src_spiffe_id"] = pc.if_else(own, reporters.spiffe_id, caller)
-    # Envoy reports the names in a certificate that it has just refused, too: anyone can write
-    # those.
-    refused = pc.is_valid(columns["envoy_downstream_transport_failure"])
-    caller_trust = pc.if_else(refused, Trust.ASSERTED.value, how)
-    caller_trust = mask_null(caller_trust, pc.is_valid(caller))
-    columns["src_spiffe_id_trust"] = pc.if_else(own, Trust.DERIVED.value, caller_trust)
-    columns["dst_spiffe_id"] = callee
-    columns["dst_spiffe_id_trust"] = mask_null(how, pc.is_valid(callee))
-    for end in ("src", "dst"):
-        domain, namespace, account = map_distinct(
-            columns[f"{end}_spiffe_id"], envoy.split_spiffe_id, [_S, _S, _S]
-        )
-        columns[f"{end}_trust_domain"] = domain
-        columns[f"{end}_namespace"] = namespace
-        columns[f"{end}_service_account"] = account
-
-
 def _map_addresses(batch: pa.RecordBatch, out: EventColumns) -> None:
-    """The physical peer, never what a header says of it."""
-    columns = out.columns
     found = read_addresses({name: field(batch, _COMMON, name) for name in ADDRESSES})
     for address in found.values():
         out.note(address.problem)
-    peer, upstream = found["downstream_direct_remote_address"], found["upstream_remote_address"]
-    local, upstream_local = found["downstream_local_address"], found["upstream_local_address"]
-    columns["src_ip"], columns["src_port"] = peer.ip, peer.port
-    is_source = pc.fill_null(pc.equal(columns["side"], "source"), fill_value=False)
-    columns["dst_ip"] = pc.if_else(is_source, upstream.ip, local.ip)
-    columns["dst_port"] = pc.if_else(is_source, upstream.port, local.port)
-    columns["envoy_upstream_local_ip"] = upstream_local.ip
-    columns["envoy_upstream_local_port"] = upstream_local.port
-
-
-def _map_decision(batch: pa.RecordBatch, out: EventColumns, reporters: Reporters) -> None:
-    nothing = pa.nulls(out.rows_count, _S)
-    decided: Decisions = read_decisions(
-        field(batch, _COMMON, "metadata", "filter_metadata"),
-        details=out.columns.get("envoy_response_code_details", nothing),
-        termination=out.columns["envoy_connection_termination_details"],
+    sockets = {name: Socket(address.ip, address.port) for name, address in found.items()}
+    rules.tell_addresses(
+        out,
+        peer=sockets["downstream_direct_remote_address"],
+        local=sockets["downstream_local_address"],
+        upstream=sockets["upstream_remote_address"],
+        upstream_local=sockets["upstream_local_address"],
     )
-    out.columns.update(decided.columns())
-    out.refuse(decided.problem)
-    said = pc.not_equal(out.columns["decision"], Decision.UNKNOWN.value)
-    held = reporters.held_to(out.columns["dst_spiffe_id"], absent_is_held=True)
-    how = pc.if_else(held, Trust.ATTESTED.value, Trust.REPORTED.value)
-    out.columns["decision_trust"] = mask_null(how, said)
 
 
 def _zeros(batch: pa.RecordBatch) -> pa.Array:
@@ -299,52 +243,7 @@ def _wire_bytes(batch: pa.RecordBatch, name: str) -> pa.Array:
     return integer(batch, _COMMON, name, to=_I64)
 
 
-def _split_path(path: pa.Array) -> tuple[pa.Array, pa.Array]:
-    """Path and query, split at the first question mark."""
-    parts = pc.split_pattern(path, "?", max_splits=1)
-    has_query = pc.fill_null(pc.equal(pc.list_value_length(parts), 2), fill_value=False)
-    flat = parts.flatten()
-    starts = np.asarray(parts.offsets)[:-1].astype(np.int64)
-    present = np.asarray(pc.is_valid(path))
-    first = flat.take(pa.array(starts, mask=~present))
-    second = flat.take(pa.array(starts + 1, mask=~np.asarray(has_query)))
-    return first, second
-
-
 def _header(headers: Entries, name: str, rows_count: int) -> pa.Array:
     """The value of a logged header; of equal keys the last counts, as in protobuf maps."""
     positions = headers.where(pc.equal(headers.field("key"), name))
     return spread(headers.field("value"), headers.rows, positions, rows_count)
-
-
-def _small_number(value: str | None) -> int | None:
-    is_small = value is not None and 0 < len(value) <= _STATUS_DIGITS_MAX
-    return int(value) if value and is_small and value.isascii() and value.isdigit() else None
-
-
-def _add_saturated(time: pa.Array, duration: pa.Array) -> tuple[pa.Array, pa.Array]:
-    """Their sum, null where it leaves 64 bits; and where it did."""
-    limit = pc.subtract(pa.scalar(2**63 - 1, _I64), duration)
-    overflow = pc.fill_null(pc.greater(time, limit), fill_value=False)
-    return pc.add(mask_null(time, pc.invert(overflow)), duration), overflow
-
-
-def _sides(cluster: pa.Array, has_peer: pa.Array, has_tls: pa.Array) -> pa.Array:
-    """``envoy_values.side_of`` over columns: each distinct cluster is looked at once."""
-    prefix, named = map_distinct(
-        cluster,
-        lambda name: (
-            envoy.side_of(
-                upstream_cluster=name, has_peer_certificate=False, has_downstream_tls=True
-            ),
-            True,
-        ),
-        [_S, pa.bool_()],
-    )
-    prefix = plain(prefix)
-    other = pc.case_when(
-        pc.make_struct(has_peer, pc.and_(pc.is_valid(named), pc.invert(has_tls))),
-        pa.scalar("destination"),
-        pa.scalar("source"),
-    )
-    return pc.coalesce(prefix, other)

@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError
 from meshtrail.errors import InputError
 from meshtrail.model.entry import PayloadFormat
 from meshtrail.sources.shim import BYTES, cut_descriptor
+from meshtrail.sources.wire_fields import span_of, tag_of, walk_elements
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor
@@ -29,17 +30,9 @@ RECORD_BYTES_MIN = 32
 message, and as an entry two hundred of the sealer's memory; the smallest that Envoy writes has a
 time and two addresses."""
 
-_HTTP_LOGS_TAG = 2 << 3 | 2
-_LOGS_TAGS = frozenset({_HTTP_LOGS_TAG, 3 << 3 | 2})
-_LOG_ENTRY_TAG = 1 << 3 | 2
-
-_VARINT_MORE = 0x80
-"""Set in each byte of a varint but the last."""
-
-_BEYOND = 1 << 62
-_TWO_BYTE_STEPS = [_BEYOND, *(3 + (high << 7) - _VARINT_MORE for high in range(1, _VARINT_MORE))]
-"""By the second byte of a record's length: how far the next record is, less the first byte. Where
-the second is 0 the first would do: not the shortest form, so it leads beyond any message."""
+_HTTP_LOGS_TAG = tag_of(2)
+_LOGS_TAGS = frozenset({_HTTP_LOGS_TAG, tag_of(3)})
+_LOG_ENTRY_TAG = tag_of(1)
 
 
 @cache
@@ -103,12 +96,16 @@ def _inspect_usual(frame: bytes) -> FrameShape | None:
     None where it is no such message, and for a few rare ones that are: those are protobuf's.
     """
     try:
-        start = _find_records(frame)
-        count = start and _count_records(frame, start)
+        if frame[0] not in _LOGS_TAGS:
+            return None
+        start, end = span_of(frame, 0)
+        if end != len(frame):
+            return None
+        count, reached = walk_elements(frame, start, end, _LOG_ENTRY_TAG)
     except IndexError:
         # A field ends beyond the frame, or takes a longer length than is usual.
         return None
-    return _usual_shape(frame[0], count) if count else None
+    return _usual_shape(frame[0], count) if reached == end else None
 
 
 @cache
@@ -117,48 +114,6 @@ def _usual_shape(tag: int, count: int) -> FrameShape:
     if tag == _HTTP_LOGS_TAG:
         return FrameShape(count, 0, None, is_plain=True)
     return FrameShape(0, count, None, is_plain=True)
-
-
-def _find_records(frame: bytes) -> int | None:
-    """Where the records begin, in a frame that is one field of them; None for any other.
-
-    Its length must be in the shortest form, and lead exactly to the end of the frame.
-
-    Raises:
-        IndexError: the frame ends before.
-    """
-    if frame[0] not in _LOGS_TAGS:
-        return None
-    length = 0
-    for at, shift in ((1, 0), (2, 7), (3, 14), (4, 21)):
-        byte = frame[at]
-        length |= (byte & ~_VARINT_MORE) << shift
-        if byte < _VARINT_MORE:
-            is_shortest = byte or at == 1
-            return at + 1 if is_shortest and at + 1 + length == len(frame) else None
-    return None
-
-
-def _count_records(frame: bytes, start: int) -> int | None:
-    """How many records there are from ``start`` to the end; None where there is anything else.
-
-    Their lengths must be in the shortest form, and take one or two bytes.
-
-    Raises:
-        IndexError: a length leads beyond the end, or takes more bytes.
-    """
-    end = len(frame)
-    for count in range(1, SMALL_RECORDS_MAX + 1):
-        if frame[start] != _LOG_ENTRY_TAG:
-            return None
-        low = frame[start + 1]
-        if low < _VARINT_MORE:
-            start += 2 + low
-        else:
-            start += low + _TWO_BYTE_STEPS[frame[start + 2]]
-        if start == end:
-            return count
-    return None
 
 
 def _inspect_any(frame: bytes) -> FrameShape:

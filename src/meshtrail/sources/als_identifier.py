@@ -6,7 +6,6 @@ blob; this is the part of them that people look for. Nobody has verified any of 
 
 from __future__ import annotations
 
-import json
 import math
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
@@ -14,17 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 from google.protobuf.message import DecodeError
 
 from meshtrail.errors import InputError
+from meshtrail.sources.claims import CUT, ITEMS_COUNT_MAX, cut_text, fit_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 IDENTIFIER_BYTES_MAX: Final = 256 << 10
 """Of a larger one nothing is read: it would keep every other stream waiting, for 0.3 s per MiB."""
-
-METADATA_BYTES_MAX: Final = 8_192
-TEXT_CHARS_MAX: Final = 512
-CUT: Final = "…"
-"""Stands at the end of what was cut, and for what was left out."""
 
 _METADATA_KEYS: Final = (
     "NAMESPACE",
@@ -43,7 +38,6 @@ _METADATA_KEYS: Final = (
 """The most telling first: what does not fit is left out from the end."""
 
 _DEPTH_MAX: Final = 4
-_ITEMS_MAX: Final = 64
 _INTEGER_MAX: Final = 2.0**53
 
 
@@ -67,10 +61,10 @@ def decode_identifier(identifier: bytes) -> dict[str, Any]:
         raise InputError(f"identifier of {len(identifier)} bytes: {error}") from error
     node = message.node
     return {
-        "node_id": _cut(node.id) or None,
-        "node_cluster": _cut(node.cluster) or None,
-        "log_name": _cut(message.log_name) or None,
-        "user_agent": _cut(_user_agent(node)) or None,
+        "node_id": cut_text(node.id) or None,
+        "node_cluster": cut_text(node.cluster) or None,
+        "log_name": cut_text(message.log_name) or None,
+        "user_agent": cut_text(_user_agent(node)) or None,
         "metadata": _metadata(node.metadata.fields),
     }
 
@@ -84,25 +78,15 @@ def _user_agent(node: Any) -> str:  # noqa: ANN401 - generated classes have no t
 
 
 def _metadata(fields: Mapping[str, Any]) -> dict[str, Any] | None:
-    metadata: dict[str, Any] = {}
-    room = METADATA_BYTES_MAX
-    for key in _METADATA_KEYS:
-        if key not in fields:
-            continue
-        value = _plain(fields[key], depth=0)
-        needed = _json_bytes({key: value})
-        if needed > room:
-            value = CUT
-            needed = _json_bytes({key: value})
-        metadata[key] = value
-        room -= needed
-    return metadata or None
+    return fit_metadata(
+        (key, _plain(fields[key], depth=0)) for key in _METADATA_KEYS if key in fields
+    )
 
 
 def _plain(value: Any, *, depth: int) -> Any:  # noqa: ANN401 - a protobuf Value is anything
     match value.WhichOneof("kind"):
         case "string_value":
-            plain: Any = _cut(value.string_value)
+            plain: Any = cut_text(value.string_value)
         case "number_value":
             plain = _number(value.number_value)
         case "bool_value":
@@ -111,13 +95,13 @@ def _plain(value: Any, *, depth: int) -> Any:  # noqa: ANN401 - a protobuf Value
             plain = CUT
         case "struct_value":
             fields = value.struct_value.fields
-            names = sorted(fields)[:_ITEMS_MAX]
-            plain = {_cut(name): _plain(fields[name], depth=depth + 1) for name in names}
-            plain |= {CUT: CUT} if len(fields) > _ITEMS_MAX else {}
+            names = sorted(fields)[:ITEMS_COUNT_MAX]
+            plain = {cut_text(name): _plain(fields[name], depth=depth + 1) for name in names}
+            plain |= {CUT: CUT} if len(fields) > ITEMS_COUNT_MAX else {}
         case "list_value":
             items = value.list_value.values
-            plain = [_plain(item, depth=depth + 1) for item in items[:_ITEMS_MAX]]
-            plain += [CUT] if len(items) > _ITEMS_MAX else []
+            plain = [_plain(item, depth=depth + 1) for item in items[:ITEMS_COUNT_MAX]]
+            plain += [CUT] if len(items) > ITEMS_COUNT_MAX else []
         case _:
             plain = None
     return plain
@@ -128,14 +112,6 @@ def _number(number: float) -> float | int | str:
     if not math.isfinite(number):
         return str(number)
     return int(number) if number.is_integer() and abs(number) < _INTEGER_MAX else number
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= TEXT_CHARS_MAX else text[:TEXT_CHARS_MAX] + CUT
-
-
-def _json_bytes(value: object) -> int:
-    return len(json.dumps(value, ensure_ascii=False).encode())
 
 
 @cache

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from google.protobuf.message import DecodeError
 
 from meshtrail.sources import envoy_values as envoy
+from meshtrail.sources.access_reference import AccessRow, SocketFacts
 from meshtrail.sources.als_schema import (
     ADDRESSES,
     address_descriptor,
@@ -25,9 +26,9 @@ from meshtrail.sources.envoy_messages import plain_reason, read_flags
 from meshtrail.sources.reference_parts import (
     RbacFields,
     parse_message,
-    read_ids,
     read_message,
 )
+from meshtrail.sources.tls_failures import read_failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 _NANOS: Final = 1_000_000_000
 _INT64_MAX: Final = 2**63 - 1
 _SECONDS_MAX: Final = 9_223_372_035
-_UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 Row = dict[str, Any]
 
@@ -52,42 +52,39 @@ def map_tcp_record(payload: bytes, row: Row, problems: list[str], facts: StreamF
     AlsRecord(row, problems, facts).map(payload, is_http=False)
 
 
-class AlsRecord:
+class AlsRecord(AccessRow):
     """Fills the row of one access log record."""
-
-    def __init__(self, row: Row, problems: list[str], facts: StreamFacts) -> None:
-        self.row = row
-        self.problems = problems
-        self.facts = facts
 
     def map(self, payload: bytes, *, is_http: bool) -> None:
         """Fill the row."""
         try:
             record = parse_message(http_descriptor() if is_http else tcp_descriptor(), payload)
         except DecodeError as error:
-            self._refuse([plain_reason(error)])
+            self.refuse([plain_reason(error)])
             return
         common = record.common_properties
         tls, reason = read_message("tls_properties", tls_descriptor(), common.tls_properties)
         rbac = RbacFields(common.metadata.filter_metadata)
         if reason or rbac.reason:
-            self._refuse([reason, rbac.reason])
+            self.refuse([reason, rbac.reason])
             return
         self._times(common)
         self._tls(tls)
         self._envoy(common)
-        self._identities(tls)
+        tags = _last(common.custom_tags)
+        self._tags(tags)
+        self.tell_identities(
+            _uris(tls.peer_certificate_properties),
+            _uris(tls.local_certificate_properties),
+            upstream=tags.get(b"upstream_peer_uri_san", b""),
+        )
         self._addresses(common)
         if is_http:
             self._request(record)
             self._response(record.response)
             self._correlation(record)
-        self._decision(rbac)
+        self.tell_decision(rbac)
         self._kind(record, is_http=is_http)
-
-    def _refuse(self, reasons: Iterable[str | None]) -> None:
-        self.row["kind"] = "undecoded"
-        self.problems += filter(None, reasons)
 
     def _kind(self, record: Any, *, is_http: bool) -> None:
         row, common = self.row, record.common_properties
@@ -102,10 +99,10 @@ class AlsRecord:
             sent = record.connection_properties.sent_bytes
         row["bytes_received"] = _fitting(received) if present else None
         row["bytes_sent"] = _fitting(sent) if present else None
-        if not is_http:
-            failed = row["envoy_downstream_transport_failure"] is not None
-            is_silent = not (row["bytes_received"] or row["bytes_sent"])
-            row["kind"] = "handshake" if failed and is_silent else "connection"
+        if is_http:
+            row["tls_failure"] = read_failure(row["envoy_upstream_transport_failure"])
+        else:
+            self.tell_handshake()
 
     def _times(self, common: Any) -> None:
         for name, field in (
@@ -124,18 +121,14 @@ class AlsRecord:
                 self.row[name] = value
             else:
                 self.problems.append(f"{field} is not a time")
-        time, duration = self.row["time"], self.row["duration"]
-        if time is not None and duration is not None:
-            if time + duration <= _INT64_MAX:
-                self.row["end_time"] = time + duration
-            else:
-                self.problems.append("end of the happening does not fit")
+        self.tell_end()
 
     def _tls(self, tls: Any) -> None:
         row = self.row
-        row["tls_protocol_version"] = envoy.enum_name(tls.tls_version, envoy.TLS_VERSIONS)
-        if tls.HasField("tls_cipher_suite"):
-            row["tls_cipher"] = envoy.cipher_suite_name(tls.tls_cipher_suite.value)
+        suite = tls.tls_cipher_suite.value if tls.HasField("tls_cipher_suite") else None
+        row["tls_protocol_version"] = envoy.tls_version_name(tls.tls_version, suite)
+        row["tls_cipher"] = envoy.cipher_suite_name(suite)
+        self.ends_tls = tls.tls_version != 0
         row["tls_server_name"] = tls.tls_sni_hostname or None
         row["tls_client_ja3"] = tls.ja3_fingerprint or None
         row["tls_client_subject"] = tls.peer_certificate_properties.subject or None
@@ -160,57 +153,34 @@ class AlsRecord:
         attempts = common.upstream_request_attempt_count
         row["envoy_attempt_count"] = attempts if 0 < attempts < 2**31 else None
 
-    def _identities(self, tls: Any) -> None:
-        row, facts = self.row, self.facts
-        caller = self._only_uri(tls.peer_certificate_properties, "peer")
-        callee = self._only_uri(tls.local_certificate_properties, "local")
-        row["side"] = envoy.side_of(
-            upstream_cluster=row["envoy_upstream_cluster"],
-            has_peer_certificate=caller is not None,
-            has_downstream_tls=row["tls_protocol_version"] is not None,
-        )
-        is_held = self.facts.is_authenticated and callee == facts.spiffe_id
-        label = "attested" if is_held else "reported"
-        refused = row["envoy_downstream_transport_failure"] is not None
-        caller_label = "asserted" if refused else label
-        row["src_spiffe_id"], row["src_spiffe_id_trust"] = caller, caller_label if caller else None
-        if row["side"] == "source" and caller is None and facts.spiffe_id is not None:
-            row["src_spiffe_id"], row["src_spiffe_id_trust"] = facts.spiffe_id, "derived"
-        row["dst_spiffe_id"], row["dst_spiffe_id_trust"] = callee, label if callee else None
-        for end in ("src", "dst"):
-            parts = envoy.split_spiffe_id(row[f"{end}_spiffe_id"])
-            row[f"{end}_trust_domain"] = parts.trust_domain
-            row[f"{end}_namespace"] = parts.namespace
-            row[f"{end}_service_account"] = parts.service_account
+    def _tags(self, tags: dict[bytes, bytes]) -> None:
+        number = tags.get(b"connection_id", b"")
+        if re.fullmatch(rb"[1-9][0-9]{0,17}", number):
+            self.row["envoy_connection_id"] = int(number)
+        fingerprint = tags.get(b"peer_certificate_sha256", b"")
+        if re.fullmatch(rb"[0-9a-f]{64}", fingerprint):
+            self.row["tls_client_hash_sha256"] = bytes.fromhex(fingerprint.decode())
 
     def _addresses(self, common: Any) -> None:
-        row = self.row
-        sockets = {}
+        sockets: dict[str, SocketFacts] = {}
         for field in ADDRESSES:
             message, reason = read_message(field, address_descriptor(), getattr(common, field))
-            sockets[field] = message.socket_address
+            socket = message.socket_address
+            is_port = socket.address and socket.port_value < 2**31
+            sockets[field] = (socket.address or None, socket.port_value if is_port else None)
             if reason:
                 self.problems.append(reason)
-        callee = "downstream_local_address"
-        if row["side"] == "source":
-            callee = "upstream_remote_address"
-        for end, field in (
-            ("src", "downstream_direct_remote_address"),
-            ("dst", callee),
-            ("envoy_upstream_local", "upstream_local_address"),
-        ):
-            socket = sockets[field]
-            row[f"{end}_ip"] = socket.address or None
-            is_port = socket.address and socket.port_value < 2**31
-            row[f"{end}_port"] = socket.port_value if is_port else None
+        self.tell_addresses(
+            peer=sockets["downstream_direct_remote_address"],
+            local=sockets["downstream_local_address"],
+            upstream=sockets["upstream_remote_address"],
+            upstream_local=sockets["upstream_local_address"],
+        )
 
     def _request(self, record: Any) -> None:
         row, request = self.row, record.request
         row["http_request_method"] = envoy.enum_name(request.request_method, envoy.REQUEST_METHODS)
         row["url_scheme"] = request.scheme or None
-        if request.path:
-            row["url_path"], mark, query = request.path.partition("?")
-            row["url_query"] = query if mark else None
         row["server_address"] = request.authority or None
         row["user_agent_original"] = request.user_agent or None
         row["http_request_forwarded_for"] = request.forwarded_for or None
@@ -220,9 +190,7 @@ class AlsRecord:
             record.protocol_version, envoy.PROTOCOL_VERSIONS
         )
         content_type = _last(request.request_headers).get("content-type")
-        row["http_request_content_type"] = content_type
-        if content_type and content_type.startswith("application/grpc") and request.path:
-            row["rpc_method"] = row["url_path"][1:]
+        self.tell_path(request.path or None, content_type=content_type)
 
     def _response(self, response: Any) -> None:
         row = self.row
@@ -231,55 +199,24 @@ class AlsRecord:
         row["envoy_response_code_details"] = response.response_code_details or None
         headers, trailers = _last(response.response_headers), _last(response.response_trailers)
         row["http_response_content_type"] = headers.get("content-type")
-        grpc_status = trailers.get("grpc-status", headers.get("grpc-status"))
-        if grpc_status and re.fullmatch(r"[0-9]{1,3}", grpc_status):
-            row["rpc_grpc_status_code"] = int(grpc_status)
+        self.tell_grpc_status(trailers.get("grpc-status", headers.get("grpc-status")))
 
     def _correlation(self, record: Any) -> None:
         row = self.row
         if record.HasField("response"):
             row["http_response_body_size"] = _fitting(record.response.response_body_bytes)
-        trace, span = read_ids(_last(record.request.request_headers))
-        row["trace_id"], row["span_id"] = trace, span
-        row["trace_id_trust"] = "asserted" if trace else None
-        request_id = record.request.request_id or record.common_properties.stream_id
-        if request_id:
-            row["request_id_trust"] = "asserted"
-            if _UUID.fullmatch(request_id):
-                row["request_id"] = bytes.fromhex(request_id.replace("-", ""))
-            else:
-                row["request_id_text"] = request_id
+        stream_id = envoy.mend_utf8(record.common_properties.stream_id)
+        request_id = record.request.request_id or stream_id
+        self.tell_correlation(_last(record.request.request_headers), request_id or None)
 
-    def _decision(self, rbac: RbacFields) -> None:
-        row = self.row
-        result = rbac.last("enforced_engine_result")
-        said = envoy.read_denial(row.get("envoy_response_code_details"))
-        said_tcp = envoy.read_denial(row["envoy_connection_termination_details"])
-        word = result if result in ("allowed", "denied") else None
-        refusal = said.decision or said_tcp.decision
-        row["decision"] = "denied" if word == "denied" else refusal or word or "unknown"
-        policy = rbac.last("enforced_effective_policy_id") or said.policy_id or said_tcp.policy_id
-        parts = envoy.split_policy_id(policy)
-        row["policy_name"], row["policy_namespace"], row["policy_rule"] = parts
-        row["decision_reason"] = said.reason or said_tcp.reason or ("rbac" if word else None)
-        shadow = rbac.last("shadow_engine_result", "denied") or rbac.last("shadow_engine_result")
-        row["dry_run_decision"] = shadow
-        row["dry_run_policy"] = rbac.last("shadow_effective_policy_id")
-        if row["decision"] != "unknown":
-            callee = row["dst_spiffe_id"]
-            is_held = self.facts.is_authenticated and callee in (None, self.facts.spiffe_id)
-            row["decision_trust"] = "attested" if is_held else "reported"
 
-    def _only_uri(self, certificate: Any, whose: str) -> str | None:
-        uris: list[str] = [name.uri for name in certificate.subject_alt_name if name.uri]
-        if len(uris) > 1:
-            self.problems.append(f"{whose} certificate with several URI SANs")
-        return uris[0] if len(uris) == 1 else None
+def _uris(certificate: Any) -> list[str]:
+    return [name.uri for name in certificate.subject_alt_name if name.uri]
 
 
 def _fitting(value: int) -> int | None:
     return value if value <= _INT64_MAX else None
 
 
-def _last(headers: Iterable[Any]) -> dict[str, str]:
-    return {item.key: item.value for item in headers}
+def _last(entries: Iterable[Any]) -> dict[Any, Any]:
+    return {item.key: item.value for item in entries}

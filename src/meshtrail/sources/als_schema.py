@@ -56,10 +56,14 @@ COMMON_FIELDS: Final[FieldTree] = {
     "upstream_transport_failure_reason": None,
     "route_name": None,
     "downstream_direct_remote_address": BYTES,
+    # As bytes: what a tag holds may come from a peer, and must not make a record unreadable.
+    "custom_tags": {"key": BYTES, "value": BYTES},
     "duration": _PERIOD,
     "upstream_request_attempt_count": None,
     "connection_termination_details": None,
-    "stream_id": None,
+    # As bytes: Envoy mends what is no UTF-8 in headers, but not in this copy of x-request-id, and
+    # whoever calls must not be able to make the record of its own request unreadable.
+    "stream_id": BYTES,
     "downstream_transport_failure_reason": None,
     "downstream_wire_bytes_sent": None,
     "downstream_wire_bytes_received": None,

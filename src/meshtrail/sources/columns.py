@@ -111,6 +111,11 @@ def labelled(where: pa.Array, label: str) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(indices, pa.array([label]))
 
 
+def first_of(column: pa.Array, other: pa.Array) -> pa.DictionaryArray:
+    """A ``coded`` column of what the one says, and where it is null of what the other does."""
+    return pc.dictionary_encode(pc.coalesce(plain(column), plain(other)))
+
+
 def plain(column: pa.Array) -> pa.Array:
     """The column with its values in full, as most Arrow functions want it."""
     return column.dictionary_decode() if isinstance(column, pa.DictionaryArray) else column
@@ -141,12 +146,12 @@ def map_distinct(
 
 
 def read_distinct(
-    column: pa.Array, read: Callable[[bytes | None], Any], facts: type[Any]
+    column: pa.Array, read: Callable[[Any], Any], facts: type[Any]
 ) -> dict[str, pa.Array]:
-    """Read encoded messages, each distinct one once.
+    """Read messages, each distinct one once.
 
     Args:
-        column: binary[n].
+        column: binary[n] or string[n].
         read: one message -> its facts.
         facts: the NamedTuple that it gives, of text and truth values.
 

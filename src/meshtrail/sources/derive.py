@@ -25,7 +25,7 @@ from meshtrail.model.entry import (
     decode_prefix,
 )
 from meshtrail.model.event import EVENT_SCHEMA, MAPPER_VERSION
-from meshtrail.sources.columns import coded
+from meshtrail.sources.columns import coded, first_of
 from meshtrail.sources.mappings import FORMAT_NAMES, MAPPINGS, SOURCE_NAMES
 from meshtrail.sources.own_entries import map_own
 from meshtrail.sources.reporter_clocks import Statement, follow_clocks, parse_clock
@@ -239,10 +239,13 @@ def _event_table(
     part: EventColumns, headers: Headers, index: Rows, reporters: Reporters, log: str
 ) -> pa.Table:
     """Add what header and stream say to the columns of one kind of payload."""
-    columns = dict(part.columns)
-    columns.update(reporters.columns())
+    columns = {**part.columns, **reporters.columns()}
+    if "reporter_conflict" in part.columns:
+        columns["reporter_conflict"] = first_of(
+            part.columns["reporter_conflict"], columns["reporter_conflict"]
+        )
     received_ns = headers["received_ns"].astype(np.int64)
-    columns.update(reporters.time_columns(columns.get("time"), received_ns))
+    columns |= reporters.time_columns(columns.get("time"), received_ns)
     count = part.rows_count
     duplicate = headers["flags"] & np.uint16(EntryFlags.DUPLICATE)
     columns |= {

@@ -7,6 +7,7 @@ once, by protobuf.
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor
 
 NOT_PROTOBUF: Final = "not a protobuf message"
+NOT_JSON: Final = "not a JSON object"
 NOT_UTF8: Final = "invalid UTF-8 in a string"
 
 
@@ -28,6 +30,7 @@ class TlsFacts(NamedTuple):
 
     Attributes:
         version: as in ``envoy_values.TLS_VERSIONS``.
+        is_ended: whether the proxy ends the caller's TLS, or would have.
         cipher: IANA name.
         server_name: SNI.
         ja3: fingerprint of the caller.
@@ -41,6 +44,7 @@ class TlsFacts(NamedTuple):
     """
 
     version: str | None = None
+    is_ended: bool = False
     cipher: str | None = None
     server_name: str | None = None
     ja3: str | None = None
@@ -69,7 +73,8 @@ def read_tls(data: bytes | None) -> TlsFacts:
     caller = [name.uri for name in tls.peer_certificate_properties.subject_alt_name if name.uri]
     callee = [name.uri for name in tls.local_certificate_properties.subject_alt_name if name.uri]
     return TlsFacts(
-        version=envoy.enum_name(tls.tls_version, envoy.TLS_VERSIONS),
+        version=envoy.tls_version_name(tls.tls_version, suite),
+        is_ended=tls.tls_version != 0,
         cipher=envoy.cipher_suite_name(suite),
         server_name=tls.tls_sni_hostname or None,
         ja3=tls.ja3_fingerprint or None,
@@ -113,8 +118,41 @@ def read_rbac(data: bytes | None) -> RbacFacts:
         struct = _parse(filter_descriptor(), data)
     except DecodeError as verdict:
         return RbacFacts(problem=f"metadata of an RBAC filter: {plain_reason(verdict)}")
-    fields = [(field.key, field.value.string_value) for field in struct.fields]
+    return _rbac_facts([(field.key, field.value.string_value) for field in struct.fields])
 
+
+@envoy.remember
+def read_rbac_json(text: str | None) -> RbacFacts:
+    """Read the same ``Struct`` as an Envoy writes it into a text: a JSON object."""
+    if not text:
+        return RbacFacts()
+    try:
+        fields = read_json_words(text)
+    except ValueError:
+        return RbacFacts(problem=f"metadata of an RBAC filter: {NOT_JSON}")
+    return _rbac_facts(fields)
+
+
+def read_json_words(text: str) -> list[tuple[str, str]]:
+    """The fields of a JSON object that are texts, in their order, equal keys and all.
+
+    Raises:
+        ValueError: it is no JSON object, or holds half of a surrogate pair.
+    """
+    try:
+        # Objects become tuples, to be told from lists.
+        fields = json.loads(text, object_pairs_hook=tuple)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if not isinstance(fields, tuple):
+        raise ValueError("not a JSON object")  # noqa: TRY004 - one kind of error
+    words = [(key, word) for key, word in fields if isinstance(word, str)]
+    for pair in words:
+        "".join(pair).encode()
+    return words
+
+
+def _rbac_facts(fields: list[tuple[str, str]]) -> RbacFacts:
     def last(ending: str) -> str | None:
         return next((word for key, word in reversed(fields) if word and key.endswith(ending)), None)
 

@@ -67,8 +67,28 @@ CIPHER_SUITES: Final = {
     0xCCA8: "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
     0xCCA9: "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
 }
+_OPENSSL_NAMES: Final = {
+    "AES128-SHA": 0x002F,
+    "AES256-SHA": 0x0035,
+    "AES128-GCM-SHA256": 0x009C,
+    "AES256-GCM-SHA384": 0x009D,
+    "ECDHE-ECDSA-AES128-SHA": 0xC009,
+    "ECDHE-ECDSA-AES256-SHA": 0xC00A,
+    "ECDHE-RSA-AES128-SHA": 0xC013,
+    "ECDHE-RSA-AES256-SHA": 0xC014,
+    "ECDHE-ECDSA-AES128-GCM-SHA256": 0xC02B,
+    "ECDHE-ECDSA-AES256-GCM-SHA384": 0xC02C,
+    "ECDHE-RSA-AES128-GCM-SHA256": 0xC02F,
+    "ECDHE-RSA-AES256-GCM-SHA384": 0xC030,
+    "ECDHE-RSA-CHACHA20-POLY1305": 0xCCA8,
+    "ECDHE-ECDSA-CHACHA20-POLY1305": 0xCCA9,
+}
+"""OpenSSL has names of its own for the suites before TLS 1.3."""
+
 NO_CIPHER: Final = 0xFFFF
 """What Envoy reports when no handshake got as far as a cipher suite."""
+
+_SUITES_OF_1_3: Final = 0x13
 
 RESPONSE_FLAGS: Final = {
     "failed_local_healthcheck": "LH",
@@ -106,6 +126,7 @@ _ISTIO_PATH: Final = re.compile(r"/ns/([^/]+)/sa/([^/]+)")
 _SPIFFE_ID_BYTES_MAX: Final = 2048
 _POLICY: Final = re.compile(r"ns\[([^\]]*)\]-policy\[([^\]]*)\]-rule\[([^\]]*)\]")
 _RBAC_DENIED: Final = re.compile(r"rbac_access_denied(?:_matched_policy\[(.*)\])?", re.DOTALL)
+_ESCAPED: Final = re.compile("[\udc80-\udcff]")
 _JWT_DENIED: Final = re.compile(r"jwt_authn_access_denied\{(.*)\}", re.DOTALL)
 
 
@@ -208,6 +229,73 @@ def cipher_suite_name(code: int | None) -> str | None:
     if code is None or code == NO_CIPHER:
         return None
     return CIPHER_SUITES.get(code, f"0x{code:04X}")
+
+
+def cipher_of_text(name: str | None) -> str | None:
+    """The IANA name of a cipher suite by its OpenSSL name; the name itself where it has none."""
+    code = _OPENSSL_NAMES.get(name) if name else None
+    return name if code is None else CIPHER_SUITES[code]
+
+
+def tls_version_of_text(version: str | None) -> str | None:
+    """``1.3`` for ``TLSv1.3``, and so on; null for what is no version of ``TLS_VERSIONS``."""
+    number = {"TLSv1": "1.0"}.get(version, version.removeprefix("TLSv")) if version else None
+    return number if number in TLS_VERSIONS.values() and number != version else None
+
+
+def tls_version_of_cipher(name: str | None) -> str | None:
+    """``1.3`` for its suites, whose names say nothing of keys and so have no ``WITH``."""
+    return "1.3" if name and name.startswith("TLS_") and "_WITH_" not in name else None
+
+
+def protocol_of_text(protocol: str | None) -> str | None:
+    """``1.1`` for ``HTTP/1.1``, and so on; null for what is no HTTP of ``PROTOCOL_VERSIONS``."""
+    number = protocol.removeprefix("HTTP/") if protocol else None
+    return number if number in PROTOCOL_VERSIONS.values() and number != protocol else None
+
+
+def flags_of_text(flags: str | None) -> str | None:
+    """Short codes joined by commas, in the order of ``RESPONSE_FLAGS``, those it has not last.
+
+    Envoy writes them in an order of its own.
+    """
+    codes = [code for code in flags.split(",") if code] if flags else []
+    order = {code: place for place, code in enumerate(RESPONSE_FLAGS.values())}
+    return ",".join(sorted(codes, key=lambda code: order.get(code, len(order)))) or None
+
+
+class Uris(NamedTuple):
+    """The URI SANs of a certificate: the only one, and whether there are several."""
+
+    only: str | None
+    is_many: bool
+
+
+def uris_of_text(names: str | None) -> Uris:
+    """Names that Envoy has joined by commas. One that holds a comma counts as several."""
+    uris = [uri for uri in names.split(",") if uri] if names else []
+    return Uris(uris[0] if len(uris) == 1 else None, len(uris) > 1)
+
+
+def mend_utf8(data: bytes) -> str:
+    """Text with ``!`` for each byte that is no UTF-8, as Envoy's access log service mends it."""
+    # Each such byte becomes half of a surrogate pair, which no UTF-8 holds otherwise.
+    return _ESCAPED.sub("!", data.decode(errors="surrogateescape"))
+
+
+def tls_version_name(code: int | None, suite: int | None) -> str | None:
+    """The version that a handshake agreed on; null where it got no further than the greeting.
+
+    Envoy names 1.2 for a connection that has agreed on nothing yet, and goes on doing so where it
+    was asked too early (a record of the connection's start). The suites of 1.3 are its own.
+
+    Source: RFC 8446 appendix B.4; a real Envoy 1.40.
+    """
+    if suite == NO_CIPHER:
+        return None
+    if suite is not None and suite >> 8 == _SUITES_OF_1_3:
+        return "1.3"
+    return enum_name(code, TLS_VERSIONS)
 
 
 def side_of(

@@ -68,6 +68,25 @@ class EventColumns:
         self.problems |= refused
 
 
+def explain_undecoded(out: EventColumns, bad: dict[int, str]) -> None:
+    """Give rows that say nothing the reason why, in place of what a later step made of them.
+
+    Args:
+        out: where these rows are undecoded.
+        bad: the reason, by row.
+    """
+    if not bad:
+        return
+    others = np.ones(out.rows_count, dtype=np.bool_)
+    others[list(bad)] = False
+    keep = pa.array(others)
+    out.problems = {reason: pc.and_(where, keep) for reason, where in out.problems.items()}
+    for reason in sorted(set(bad.values())):
+        here = pa.array([bad.get(row) == reason for row in range(out.rows_count)])
+        known = out.problems.get(reason)
+        out.problems[reason] = here if known is None else pc.or_(known, here)
+
+
 def _rows_by_reason(problems: pa.Array) -> dict[str, pa.Array]:
     problems = plain(problems)
     return {

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from meshtrail.model.entry import PayloadFormat
 from meshtrail.sources.als_events import map_http_records, map_tcp_records
+from meshtrail.sources.counter_events import (
+    map_envoy_metrics,
+    map_otlp_metrics,
+    map_otlp_metrics_json,
+)
+from meshtrail.sources.event_columns import explain_undecoded
+from meshtrail.sources.otlp_frame import Signal
+from meshtrail.sources.otlp_json import json_column_to_protobuf
+from meshtrail.sources.otlp_logs import map_otlp_logs
+from meshtrail.sources.otlp_spans import map_otlp_spans
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,9 +26,29 @@ if TYPE_CHECKING:
     from meshtrail.sources.event_columns import EventColumns
     from meshtrail.sources.streams import Reporters
 
-MAPPINGS: Final[dict[PayloadFormat, Callable[[pa.Array, Reporters], EventColumns]]] = {
+    Mapping = Callable[[pa.Array, Reporters], EventColumns]
+
+
+def _map_json(
+    signal: Signal, map_records: Mapping, records: pa.Array, reporters: Reporters
+) -> EventColumns:
+    """Records in JSON, as the protobuf that they stand for."""
+    encoded, bad = json_column_to_protobuf(records, signal)
+    out = map_records(encoded, reporters)
+    explain_undecoded(out, bad)
+    return out
+
+
+MAPPINGS: Final[dict[PayloadFormat, Mapping]] = {
     PayloadFormat.ALS_HTTP: map_http_records,
     PayloadFormat.ALS_TCP: map_tcp_records,
+    PayloadFormat.OTLP_SPAN: map_otlp_spans,
+    PayloadFormat.OTLP_METRICS: map_otlp_metrics,
+    PayloadFormat.OTLP_METRICS_JSON: map_otlp_metrics_json,
+    PayloadFormat.ENVOY_METRICS: map_envoy_metrics,
+    PayloadFormat.OTLP_LOG: map_otlp_logs,
+    PayloadFormat.OTLP_LOG_JSON: partial(_map_json, Signal.LOGS, map_otlp_logs),
+    PayloadFormat.OTLP_SPAN_JSON: partial(_map_json, Signal.TRACES, map_otlp_spans),
 }
 """By payload format: records, binary[n], with the sender of each, to their event columns."""
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
+from meshtrail.errors import InputError
 from meshtrail.model.entry import (
     HEADER_BYTES,
     SALT_BYTES,
@@ -23,6 +24,15 @@ from meshtrail.model.entry import (
 )
 from meshtrail.model.event import EVENT_SCHEMA, MAPPER_VERSION, Kind
 from meshtrail.sources.als_reference import map_http_record, map_tcp_record
+from meshtrail.sources.counter_reference import (
+    map_envoy_push,
+    map_otlp_json_push,
+    map_otlp_push,
+)
+from meshtrail.sources.otlp_frame import Signal
+from meshtrail.sources.otlp_json import json_to_protobuf
+from meshtrail.sources.otlp_reference import map_otlp_log
+from meshtrail.sources.otlp_span_reference import map_span_record
 from meshtrail.sources.own_entries import OWN_KINDS, WHOLE_FRAMES, read_own
 
 if TYPE_CHECKING:
@@ -32,18 +42,43 @@ if TYPE_CHECKING:
     from meshtrail.sources.streams import StreamFacts, Streams
     from meshtrail.units import LeafIndex
 
+    MapRecord = Callable[[bytes, dict[str, Any], list[str], StreamFacts], None]
+
 _SOURCES: Final = {
     "MESHTRAIL": "meshtrail",
     "ALS": "envoy-als",
     "OTLP": "otlp",
     "ENVOY": "envoy-metrics",
 }
-_MAPPED: Final = {
+Row = dict[str, Any]
+
+
+def _of_json(signal: Signal, map_record: MapRecord) -> MapRecord:
+    """The same of records in JSON, as the protobuf that they stand for."""
+
+    def mapped(payload: bytes, row: Row, problems: list[str], facts: StreamFacts) -> None:
+        try:
+            encoded = json_to_protobuf(payload, signal)
+        except InputError as error:
+            row["kind"] = Kind.UNDECODED.value
+            problems.append(error.message)
+            return
+        map_record(encoded, row, problems, facts)
+
+    return mapped
+
+
+_MAPPED: Final[dict[PayloadFormat, MapRecord]] = {
     PayloadFormat.ALS_HTTP: map_http_record,
     PayloadFormat.ALS_TCP: map_tcp_record,
+    PayloadFormat.OTLP_SPAN: map_span_record,
+    PayloadFormat.OTLP_METRICS: map_otlp_push,
+    PayloadFormat.OTLP_METRICS_JSON: map_otlp_json_push,
+    PayloadFormat.ENVOY_METRICS: map_envoy_push,
+    PayloadFormat.OTLP_LOG: map_otlp_log,
+    PayloadFormat.OTLP_LOG_JSON: _of_json(Signal.LOGS, map_otlp_log),
+    PayloadFormat.OTLP_SPAN_JSON: _of_json(Signal.TRACES, map_span_record),
 }
-
-Row = dict[str, Any]
 
 
 def derive_reference(
@@ -126,10 +161,10 @@ def _clock(row: Row, stated: StatedClock) -> Row:
 
 def _payload(entry: bytes, header: EntryHeader, read_blob: Callable[[bytes], bytes]) -> bytes:
     payload = entry[HEADER_BYTES:]
-    if header.entry_type is not EntryType.RECORD:
+    if header.entry_type not in (EntryType.RECORD, EntryType.COUNTER):
         return payload
     if header.flags & EntryFlags.SALTED:
         payload = payload[SALT_BYTES:]
-    if header.flags & EntryFlags.PREFIX and header.payload_format is not PayloadFormat.ALS_FRAME:
+    if header.flags & EntryFlags.PREFIX and header.payload_format not in WHOLE_FRAMES:
         payload = read_blob(decode_prefix(payload).sha256)
     return payload

@@ -76,7 +76,7 @@ def parse_clock(payload: bytes, *, received_ns: int) -> tuple[ReporterKey, State
         received_ns: of the entry.
     """
     try:
-        said = json.loads(payload)
+        said = json.loads(payload.decode())
         reporter = said["reporter"]
         key = tuple(reporter[name] for name in _KEY)
         quality, until_ns = TimeQuality(said["quality"]), said["until_ns"]

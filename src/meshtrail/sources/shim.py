@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 BYTES: Final = "bytes"
 """In a tree: take the sub-message as bytes, undecoded."""
 
+PRESENCE: Final = "presence"
+"""In a tree: a scalar that is null where it is absent, as a member of a oneof can be."""
+
 FieldTree: TypeAlias = "dict[str, FieldTree | str | None]"
-"""Field name -> None for a scalar, the fields of a sub-message, or ``BYTES``."""
+"""Field name -> None for a scalar, the fields of a sub-message, ``BYTES`` or ``PRESENCE``."""
 
 _Field = descriptor_pb2.FieldDescriptorProto
 
@@ -73,6 +76,10 @@ def _add_message(
             field.type = _Field.TYPE_INT32
         elif kept == BYTES:
             field.type = _Field.TYPE_BYTES
+        elif kept == PRESENCE:
+            field.proto3_optional = True
+            field.oneof_index = len(message.oneof_decl)
+            message.oneof_decl.add(name=f"_{field_name}")
         elif isinstance(kept, dict):
             if full.message_type is None:
                 raise TypeError(f"{full.full_name} is no message, so it has no fields to keep")

@@ -7,18 +7,19 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from meshtrail.model.entry import EntryType, PayloadFormat
 from meshtrail.model.event import Kind, Trust
 from meshtrail.sources.columns import coded
+from meshtrail.sources.conflicts import find_conflict, format_other_identity
 from meshtrail.sources.reporter_clocks import LEDGER_WRITER, ReporterClocks, parse_clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import numpy as np
     import numpy.typing as npt
 
     from meshtrail.model.entry import EntryHeader
@@ -47,7 +48,10 @@ CLOCK_COLUMNS: Final = ("kind", "stream", "received_time", "detail")
 
 @dataclass(frozen=True, slots=True)
 class StreamFacts:
-    """What is known of a sender. ``spiffe_id`` was authenticated, the rest is what it claims."""
+    """What is known of a sender: ``spiffe_id`` and ``token`` authenticated it, it claims the names.
+
+    ``conflict`` is what it claims against what it was authenticated as.
+    """
 
     node_id: str | None = None
     node_cluster: str | None = None
@@ -88,14 +92,18 @@ def parse_stream_opened(payload: bytes) -> StreamFacts:
         raise ValueError("stream-opened is not a JSON object")  # noqa: TRY004 - one kind of error
     claimed = _object(opened, "claimed")
     authenticated = _object(opened, "authenticated")
+    spiffe_id, token = _text(authenticated, "spiffe_id"), _text(authenticated, "token")
     return StreamFacts(
         node_id=_claim(claimed, "node_id"),
         node_cluster=_claim(claimed, "node_cluster"),
-        spiffe_id=_text(authenticated, "spiffe_id"),
+        spiffe_id=spiffe_id,
         auth=_text(opened, "auth"),
         log_name=_claim(claimed, "log_name"),
         ip=_host(_text(opened, "peer")),
-        token=_text(authenticated, "token"),
+        token=token,
+        conflict=find_conflict(
+            claimed, spiffe_id=spiffe_id, token=token, reporters=_texts(authenticated, "reporters")
+        ),
         writer=_text(opened, "writer") if opened.get("transport") == "self" else None,
     )
 
@@ -123,7 +131,7 @@ class Streams:
         clocks: ReporterClocks | None = None,
     ) -> None:
         self._facts = dict(facts or {})
-        self.clocks = clocks or ReporterClocks()
+        self.clocks = ReporterClocks() if clocks is None else clocks
 
     def __len__(self) -> int:
         return len(self._facts)
@@ -236,6 +244,39 @@ class Reporters:
             same = pc.or_(same, pc.is_null(own_identity))
         return pc.and_(self._authenticated, same)
 
+    def conflicts_with(self, own_identity: pa.Array, *, where: pa.Array) -> pa.Array | None:
+        """The conflicts of records whose proxy is another than their sender was authenticated as.
+
+        Args:
+            own_identity: string[n], SPIFFE ID of the certificate that the proxy used in the record.
+            where: bool[n], records that say so of themselves.
+
+        Returns:
+            ``coded``[n], null where there is none; None where there is none at all.
+        """
+        other = pc.and_(self._authenticated, pc.not_equal(own_identity, self.spiffe_id))
+        other = np.asarray(pc.fill_null(pc.and_(other, where), fill_value=False))
+        if not other.any():
+            return None
+        encoded = pc.dictionary_encode(pc.if_else(pa.array(other), own_identity, None))
+        identities = encoded.dictionary.to_pylist()
+        codes = np.asarray(encoded.indices.fill_null(0), dtype=np.int64)
+        # One text for each pair of sender and identity, however many records there are of it.
+        pairs, places = np.unique(
+            self._rows[other] * len(identities) + codes[other], return_inverse=True
+        )
+        texts = []
+        for pair in pairs.tolist():
+            sender, identity = divmod(pair, len(identities))
+            facts = self._facts[sender]
+            # The mask holds only where the sender was authenticated, hence has a SPIFFE ID.
+            texts.append(
+                format_other_identity(identities[identity], facts.spiffe_id or "", facts.conflict)
+            )
+        chosen = np.zeros(len(other), dtype=np.int64)
+        chosen[other] = places
+        return coded(texts, pa.array(chosen, mask=~other))
+
     def columns(self) -> dict[str, pa.Array]:
         """The reporter columns of the event schema, ``coded``."""
         take = pa.array(self._rows)
@@ -263,6 +304,11 @@ def _host(peer: str | None) -> str | None:
 def _object(parent: dict[str, Any], name: str) -> dict[str, Any]:
     value = parent.get(name)
     return value if isinstance(value, dict) else {}
+
+
+def _texts(parent: dict[str, Any], name: str) -> list[str] | None:
+    value = parent.get(name)
+    return [text for text in value if isinstance(text, str)] if isinstance(value, list) else None
 
 
 def _claim(parent: dict[str, Any], name: str) -> str | None:

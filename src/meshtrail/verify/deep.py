@@ -24,11 +24,7 @@ from meshtrail.model.entry import HEADER_BYTES, EntryType, decode_header
 from meshtrail.model.event import EVENT_SCHEMA
 from meshtrail.sources.derive import derive_events, read_headers
 from meshtrail.sources.reference import derive_reference
-from meshtrail.sources.streams import (
-    REPORTER_COLUMNS,
-    StreamFacts,
-    Streams,
-)
+from meshtrail.sources.streams import Streams
 from meshtrail.units import LeafIndex
 from meshtrail.verify.blob_references import find_references
 from meshtrail.verify.findings import Finding, PieceFindings, noted, tampered
@@ -102,7 +98,7 @@ def derive_piece(task: DeepTask) -> Derived:
     try:
         for table in _read_slices(task.piece, blobs):
             entries = table.column("entry").chunk(0)
-            before = task.streams.copy()
+            senders = _senders(entries, task.streams)
             derived = derive_events(
                 entries,
                 log=task.piece.origin,
@@ -113,7 +109,7 @@ def derive_piece(task: DeepTask) -> Derived:
             compare_events(table, derived, position, found)
             rows = task.sample.rows(position, table.num_rows)
             sampled += len(rows)
-            _compare_sample(entries, derived, rows, before, again=again, found=found)
+            _compare_sample(entries, derived, rows, senders=senders, again=again, found=found)
             position += table.num_rows
     except (MeshtrailError, pa.ArrowException, OSError, ValueError) as error:
         found.kept.append(_underivable(task.piece, position, error))
@@ -224,24 +220,38 @@ def _follow(streams: Streams, entry: bytes) -> None:
     streams.follow(header, entry[HEADER_BYTES:])
 
 
+def _senders(entries: pa.Array, streams: Streams) -> Streams:
+    """The senders of all streams that these entries belong to, closed ones included.
+
+    Args:
+        entries: binary[n].
+        streams: open before the first; stays as it is.
+    """
+    senders = streams.copy()
+    types = read_headers(entries)["entry_type"]
+    for row in np.flatnonzero(types == EntryType.STREAM_OPENED).tolist():
+        _follow(senders, entries[row].as_py())
+    return senders
+
+
 def _compare_sample(
     entries: pa.Array,
     derived: pa.Table,
     rows: range,
-    before: Streams,
     *,
+    senders: Streams,
     again: Callable[..., pa.Table],
     found: PieceFindings,
 ) -> None:
     """Derive some rows with the second decoder, one by one, and compare with the first's."""
-    kinds = read_headers(entries)["entry_type"]
-    telling = deque(np.flatnonzero(np.isin(kinds, (EntryType.STREAM_OPENED, EntryType.CLOCK))))
+    types = read_headers(entries)["entry_type"]
+    clocks = deque(np.flatnonzero(types == EntryType.CLOCK).tolist())
     for row in rows:
-        while telling and telling[0] < row:
-            _follow(before, entries[int(telling.popleft())].as_py())
-        facts = [derived.column(name)[row].as_py() for name in REPORTER_COLUMNS]
+        while clocks and clocks[0] < row:
+            _follow(senders, entries[clocks.popleft()].as_py())
+        # Not by the row's own reporter columns: its conflict may be one of this record alone.
         stream = derived.column("stream")[row].as_py()
-        streams = Streams({stream: StreamFacts(*facts)}, before.clocks.copy())
+        streams = Streams({stream: senders.get(stream)}, senders.clocks.copy())
         index = LeafIndex(derived.column("log_index")[row].as_py())
         want = again(entries.slice(row, 1), start=index, streams=streams)
         compare_events(derived.slice(row, 1), want, index, found)

@@ -22,10 +22,18 @@ PERIOD: Final = "60s"
 PORTIONS: Final = """\
 # Each log is sent every quarter of a second, as often as meshtrail seals, or when its buffer is
 # full. What would exceed the buffer while the collector takes nothing is dropped, and counted in
-# access_logs.grpc_access_log.logs_dropped. So it is 1 MiB (1,600 records) for each worker and log:
-# Envoy's own 16 KiB (26 records) do not last until the first TLS handshake is done.
+# access_logs.grpc_access_log.logs_dropped. So it is 1 MiB (1,400 records) for each worker and log:
+# Envoy's own 16 KiB (21 records) do not last until the first TLS handshake is done.
 """
 """Why the two numbers are what they are, as a comment."""
+
+TAGS: Final = """
+      # What no field of a record tells; Envoy 1.37 or newer.
+      custom_tags:
+      - {tag: connection_id, value: "%CONNECTION_ID%"}
+      - {tag: peer_certificate_sha256, value: "%DOWNSTREAM_PEER_FINGERPRINT_256%"}
+      - {tag: upstream_peer_uri_san, value: "%UPSTREAM_PEER_URI_SAN%"}"""
+"""What events take from custom tags (``meshtrail.sources.custom_tags``), for ``common_config``."""
 
 _GRPC: Final = "type.googleapis.com/envoy.extensions.access_loggers.grpc.v3"
 
@@ -51,13 +59,19 @@ def make_log_names(prefix: str | None) -> LogNames:
     return LogNames(f"{prefix}_http", f"{prefix}_tcp", f"{prefix}_listener")
 
 
-def format_http_log(log_name: str, *, cluster: str) -> str:
-    """An item of a connection manager's ``access_log``: one record for each request."""
+def format_http_log(log_name: str, *, cluster: str, tags: str = "") -> str:
+    """An item of a connection manager's ``access_log``: one record for each request.
+
+    Args:
+        log_name: what they arrive as.
+        cluster: where to.
+        tags: ``TAGS``, for a proxy that is known to take them.
+    """
     return f"""\
 - name: envoy.access_loggers.http_grpc
   typed_config:
     "@type": {_GRPC}.HttpGrpcAccessLogConfig
-{format_target(log_name, cluster=cluster)}
+{format_target(log_name, cluster=cluster, tags=tags)}
     # Trace ids, content types and gRPC statuses are read from these headers. What is logged is
     # kept for good: never add authorization, cookie or anything else that is a secret.
     additional_request_headers_to_log: {_flow(REQUEST_HEADERS)}
@@ -66,22 +80,23 @@ def format_http_log(log_name: str, *, cluster: str) -> str:
     additional_response_trailers_to_log: {_flow(RESPONSE_TRAILERS)}"""
 
 
-def format_tcp_log(log_name: str, *, cluster: str, filtered: str = "") -> str:
+def format_tcp_log(log_name: str, *, cluster: str, filtered: str = "", tags: str = "") -> str:
     """An item of the ``access_log`` of a listener or ``tcp_proxy``: records of connections.
 
     Args:
         log_name: what they arrive as.
         cluster: where to.
         filtered: lines of the item that choose among the records, indented by two.
+        tags: as for ``format_http_log``.
     """
     return f"""\
 - name: envoy.access_loggers.tcp_grpc
 {filtered}  typed_config:
     "@type": {_GRPC}.TcpGrpcAccessLogConfig
-{format_target(log_name, cluster=cluster)}"""
+{format_target(log_name, cluster=cluster, tags=tags)}"""
 
 
-def format_target(log_name: str, *, cluster: str) -> str:
+def format_target(log_name: str, *, cluster: str, tags: str = "") -> str:
     """``common_config``: where to, under which name, in what portions; indented by four."""
     return f"""\
     common_config:
@@ -89,7 +104,7 @@ def format_target(log_name: str, *, cluster: str) -> str:
       transport_api_version: V3
       grpc_service: {{envoy_grpc: {{cluster_name: {quote(cluster)}}}}}
       buffer_flush_interval: {FLUSH_INTERVAL}
-      buffer_size_bytes: {BUFFER_BYTES}"""
+      buffer_size_bytes: {BUFFER_BYTES}{tags}"""
 
 
 def format_headers(indent: str) -> str:

@@ -12,7 +12,9 @@ from textwrap import indent
 from typing import TYPE_CHECKING, Final, Literal
 
 from meshtrail.errors import ConfigError
+from meshtrail.model.otlp_attributes import Told
 from meshtrail.wiring.access_logs import format_headers, format_tcp_log, make_log_names
+from meshtrail.wiring.otlp_logs import format_otlp_log, format_otlp_provider
 from meshtrail.wiring.values import check_namespace, check_spiffe_id, is_dns_name, quote
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ response code details; a connection has none, unless no filter chain takes it. G
 ``router`` in their node ids."""
 
 _SERVICE: Final = re.compile(r"[a-z0-9-]+\.([a-z0-9-]+)\.svc\.[a-z0-9.-]+", re.ASCII)
+_COMMAND: Final = "meshtrail emit-config istio"
 _SERVICE_ACCOUNT: Final = "meshtrail"
 
 
@@ -48,6 +51,7 @@ class IstioWiring:
             service in the cluster, whose account is then ``meshtrail`` of ``cluster.local``.
         root_namespace: where resources count for the whole mesh.
         log_prefix: begins the names of the access logs; None takes Istio's names.
+        is_otlp: whether records are sent as OTLP instead of to the access log service.
 
     Raises:
         ConfigError: a value cannot stand, or is missing.
@@ -57,6 +61,7 @@ class IstioWiring:
     collector_spiffe_id: str | None = None
     root_namespace: str = "istio-system"
     log_prefix: str | None = None
+    is_otlp: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what Istio could not find, or whom nobody could recognise."""
@@ -112,8 +117,9 @@ def format_istio(wiring: IstioWiring, *, part: IstioPart | None = None) -> str:
 
 
 def _format_head(wiring: IstioWiring) -> str:
+    command = f"{_COMMAND} --otlp" if wiring.is_otlp else _COMMAND
     return f"""\
-# What an Istio mesh needs to report to meshtrail, made by `meshtrail emit-config istio` for
+# What an Istio mesh needs to report to meshtrail, made by `{command}` for
 # {wiring.collector.format()}
 # Sidecars and gateways send; ztunnel has no access log service.
 """
@@ -123,6 +129,16 @@ def _format_mesh_config(wiring: IstioWiring, names: LogNames) -> str:
     collector = f"""\
       service: {quote(wiring.collector.host)}
       port: {wiring.collector.port}"""
+    if wiring.is_otlp:
+        http = format_otlp_provider(names.http, collector=collector, told=Told.REQUEST)
+        tcp = format_otlp_provider(names.tcp, collector=collector, told=Told.CONNECTION)
+    else:
+        http = _format_http_provider(names, collector)
+        tcp = f"""\
+    envoyTcpAls:
+{collector}
+      logName: {quote(names.tcp)}
+"""
     return f"""\
 # MeshConfig: into the values of istiod's chart, or spec of IstioOperator. Istio gives these logs no
 # buffer size, so Envoy's own counts: what exceeds 16 KiB while meshtrail takes nothing is dropped,
@@ -130,16 +146,18 @@ def _format_mesh_config(wiring: IstioWiring, names: LogNames) -> str:
 meshConfig:
   extensionProviders:
   - name: {HTTP_PROVIDER}
+{http}  - name: {TCP_PROVIDER}
+{tcp}"""
+
+
+def _format_http_provider(names: LogNames, collector: str) -> str:
+    return f"""\
     envoyHttpAls:
 {collector}
       logName: {quote(names.http)}
       # Trace ids, content types and gRPC statuses are read from these headers. What is logged is
       # kept for good: never add authorization, cookie or anything else that is a secret.
 {format_headers("      ")}
-  - name: {TCP_PROVIDER}
-    envoyTcpAls:
-{collector}
-      logName: {quote(names.tcp)}
 """
 
 
@@ -233,7 +251,10 @@ spec:
 
 def _format_envoy_filter(wiring: IstioWiring, names: LogNames) -> str:
     cluster = f"outbound|{wiring.collector.port}||{wiring.collector.host}"
-    log = format_tcp_log(names.listener, cluster=cluster)
+    if wiring.is_otlp:
+        log = format_otlp_log(names.listener, cluster=cluster, told=Told.CONNECTION)
+    else:
+        log = format_tcp_log(names.listener, cluster=cluster)
     return f"""\
 # A record of each connection that comes in, as it ends. Istio's own listener log keeps back all but
 # those without a route (NR), and with them every failed TLS handshake: this one does not.

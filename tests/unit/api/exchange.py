@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from meshtrail.api.door import ABORT
 from meshtrail.api.routes import make_application
 from meshtrail.api.serving import open_serving
 from meshtrail.config import ServeOptions
+from meshtrail.http.connection import ABORT
 from meshtrail.units import UnixNanos
 from meshtrail.verify.pins import KeySource, TrustedKey
 from tests.unit.search.small_log import FIRST_NS, STEP_NS

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SECONDS_MAX = 60.0
+FREE_PORTS = ("--grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0", "--http", "127.0.0.1:0")
 METHOD = "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs"
 
 
@@ -42,6 +43,10 @@ class Up:
     @property
     def address(self) -> str:
         return str(self.lines[0]["grpc"])
+
+    @property
+    def otlp_http(self) -> str:
+        return str(self.lines[0]["otlp_http"])
 
     @property
     def http(self) -> str:
@@ -100,7 +105,7 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 @contextmanager
 def running(folder: Path, *arguments: str, stderr: IO[str] | int | None = None) -> Iterator[Up]:
     """`up` on a folder of the test's own, ready; ended when the test is."""
-    command = ["up", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--json", *arguments]
+    command = ["up", *FREE_PORTS, "--json", *arguments]
     with subprocess.Popen(
         [sys.executable, "-m", "meshtrail", *command],
         stdout=subprocess.PIPE,

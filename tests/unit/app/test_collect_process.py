@@ -62,6 +62,7 @@ def test_it_listens_tells_the_real_port_and_keeps_it_for_the_next_start(
     (told,) = child.told
     host, _, port = told["grpc"].rpartition(":")
     assert (host, int(port) > 0, told["mtls"]) == ("127.0.0.1", True, False)
+    assert told["security"] == "plaintext, loopback only"
     assert told["keep"] == {"collect.grpc": told["grpc"]}
     # Its own stream says when it recorded: opened and closed are in the journal.
     journal = JournalReader(tmp_path / "data" / "journal" / WRITER).read()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
@@ -11,7 +12,9 @@ from pathlib import Path
 from meshtrail.app.keys import write_key_file
 from meshtrail.cli import exit_codes
 from meshtrail.note import format_fingerprint, generate_signer, parse_vkey
-from tests.unit.app.running import Up, environment, run, running, send
+from meshtrail.sources.otlp_frame import Signal
+from tests.otlp_messages import json_export
+from tests.unit.app.running import FREE_PORTS, Up, environment, run, running, send
 
 
 def requests(up: Up) -> list[str]:
@@ -82,7 +85,7 @@ def test_a_killed_supervisor_takes_its_processes_along_and_the_next_start_goes_o
 
 def test_a_second_up_on_the_same_directory_is_refused(tmp_path: Path) -> None:
     with running(tmp_path) as up:
-        second = run(tmp_path, "up", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--json")
+        second = run(tmp_path, "up", *FREE_PORTS, "--json")
         assert second.returncode == exit_codes.UNAVAILABLE
         assert json.loads(second.stderr.splitlines()[-1])["error"] == "WriterHeldError"
         # What the first one tells of itself is still its own.
@@ -97,17 +100,18 @@ def test_the_port_can_be_taken_by_somebody_else(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         for doors in (
-            ("--grpc", address, "--http", "127.0.0.1:0"),
-            ("--grpc", "127.0.0.1:0", "--http", address),
+            ("--grpc", address),
+            ("--otlp-http", address),
+            ("--http", address),
         ):
-            done = run(tmp_path, "up", *doors, "--json")
+            done = run(tmp_path, "up", *FREE_PORTS, *doors, "--json")
             assert done.returncode == exit_codes.CONFIG
             assert address in json.loads(done.stderr.splitlines()[-1])["message"]
 
 
 def refused(folder: Path, *arguments: str) -> tuple[int, str]:
     """Exit status and last line on standard error of an `up` that does not start."""
-    done = run(folder, "up", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", *arguments)
+    done = run(folder, "up", *FREE_PORTS, *arguments)
     return done.returncode, done.stderr.splitlines()[-1]
 
 
@@ -122,9 +126,14 @@ def test_a_configuration_that_makes_no_sense_is_refused_before_anything_is_made(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["meshtrail.toml"]
     assert refused(tmp_path, "--tick-ms", "5000")[0] == exit_codes.CONFIG
     assert refused(tmp_path, "--grpc", "0.0.0.0:0")[0] == exit_codes.CONFIG
-    status, said = refused(tmp_path, "--http", "0.0.0.0:0")
+    for door in ("--http", "--otlp-http"):
+        status, said = refused(tmp_path, door, "0.0.0.0:0")
+        assert status == exit_codes.CONFIG
+        assert "not a loopback address" in said
+    status, said = refused(tmp_path, "--tokens", str(tmp_path / "data" / "senders"))
     assert status == exit_codes.CONFIG
-    assert "not a loopback address" in said
+    assert "lies in the data directory" in said
+    assert refused(tmp_path, "--xfcc-from", "anybody")[0] == exit_codes.CONFIG
     assert not (tmp_path / "data").exists()
 
 
@@ -159,31 +168,23 @@ def test_a_directory_that_was_rolled_back_stops_up_with_status_3(tmp_path: Path)
     assert said.startswith("meshtrail: ")
 
 
-def test_a_door_that_is_not_built_yet_says_so(tmp_path: Path) -> None:
-    done = run(tmp_path, "up", "--otlp-http", "127.0.0.1:0")
-    assert done.returncode == exit_codes.NOT_BUILT
-    assert "--otlp-http " in done.stderr
-    assert "not built yet" in done.stderr
-    assert not (tmp_path / "data").exists()
-
-
 def test_without_json_the_ready_lines_are_for_people(tmp_path: Path) -> None:
-    up = ["up", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"]
     with subprocess.Popen(
-        [sys.executable, "-m", "meshtrail", *up],
+        [sys.executable, "-m", "meshtrail", "up", *FREE_PORTS],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
         env=environment(tmp_path),
     ) as process:
         assert process.stdout is not None
-        lines = [process.stdout.readline() for _ in range(8)]
+        lines = [process.stdout.readline() for _ in range(9)]
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == exit_codes.OK
     assert lines[0].startswith("meshtrail is recording mesh/local/")
-    assert lines[1].split()[2:] == ["(plaintext,", "loopback", "only):", "Envoy", "access", "logs"]
-    assert lines[2].startswith("  http         http://127.0.0.1:")
-    assert "not built" in lines[7]
+    assert lines[1].endswith(" (plaintext, loopback only): Envoy access logs, OTLP\n")
+    assert lines[2].startswith("  otlp http    http://127.0.0.1:")
+    assert lines[3].startswith("  http         http://127.0.0.1:")
+    assert "not built" in lines[8]
 
 
 def test_without_http_there_is_no_process_and_no_address_for_it(tmp_path: Path) -> None:
@@ -193,3 +194,31 @@ def test_without_http_there_is_no_process_and_no_address_for_it(tmp_path: Path) 
         send(up.address, ["/1"])
         assert up.stop() == exit_codes.OK
     assert requests(up) == ["/1"]
+
+
+def post(address: str, text: str) -> int:
+    """Send an export of one record; returns the status of the answer."""
+    connection = http.client.HTTPConnection(address, timeout=30)
+    try:
+        headers = {"content-type": "application/json"}
+        connection.request("POST", "/v1/logs", json_export(Signal.LOGS, text), headers)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def test_otlp_is_listened_for_on_the_same_port_after_a_restart_of_collect(tmp_path: Path) -> None:
+    with running(tmp_path) as up:
+        assert post(up.otlp_http, "before") == 200
+        os.kill(up.pids["collect"], signal.SIGKILL)
+        assert up.read()["process"] == "collect"
+        assert post(up.otlp_http, "after") == 200
+        assert up.stop() == exit_codes.OK
+
+
+def test_otlp_over_http_can_be_left_out(tmp_path: Path) -> None:
+    with running(tmp_path, "--otlp-http", "off") as up:
+        assert up.lines[0]["otlp_http"] is None
+        os.kill(up.pids["collect"], signal.SIGKILL)
+        assert up.read()["process"] == "collect"
+        assert up.stop() == exit_codes.OK

@@ -31,12 +31,17 @@ def test_defaults_are_those_of_up_and_of_the_manifests(capsys: pytest.CaptureFix
         ("envoy-files", ["envoy", *ELSEWHERE, *FILES, "--collector-spiffe-id", COLLECTOR]),
         (
             "envoy-sds-dir",
-            ["envoy", *ELSEWHERE, *FILES, "--sds-dir", "/etc/envoy/sds", "--log-name", "shop"],
+            [
+                *("envoy", *ELSEWHERE, *FILES, "--sds-dir", "/etc/envoy/sds", "--log-name", "shop"),
+                *("--service-name", "payments.shop"),
+            ],
         ),
         (
             "envoy-sds-cluster",
             ["envoy", "--address", "[fd00::7]:4317", "--sds-cluster", "spire_agent"],
         ),
+        ("envoy-otlp", ["envoy", "--otlp"]),
+        ("istio-otlp", ["istio", "--otlp"]),
         ("istio-outside", ["istio", *ELSEWHERE, "--collector-spiffe-id", COLLECTOR]),
     ],
 )

@@ -98,6 +98,38 @@ def test_json_nests_the_calls_and_has_both_records(capsys: pytest.CaptureFixture
     assert call["joined_by"] == "addresses and request id"
 
 
+def test_spans_stand_in_their_calls_and_name_calls_that_nothing_else_tells_of(
+    log: SmallLog, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ids = {"trace_id": b"t" * 16, "time": FIRST_NS + MS, "duration": MS}
+    span = {**ids, "kind": "span", "reporter_cluster": "web\x1b"}
+    claims = {"server_address": CART, "span_name": "SELECT\x1b", "span_status": "error"}
+    log.add_segment(
+        [
+            {**SAME, **ids, "request_id": None, "span_id": b"caller-1", "side": "destination"},
+            {**span, "span_id": b"caller-1", "span_kind": "client"},
+            {**span, "span_id": b"served-1", "parent_span_id": b"caller-1", "span_kind": "server"},
+            {**span, **claims, "parent_span_id": b"served-1", "span_kind": "client"},
+        ]
+    )
+    wanted = (b"t" * 16).hex()
+    assert main(["trace", wanted]) == exit_codes.OK
+    _, call, query = capsys.readouterr().out.splitlines()
+    assert call.startswith("shop/web → shop/cart ")
+    assert call.endswith("  4 destination only; spans 5, 6  attested")
+    # Whatever a sender calls itself, it cannot look like an identity.
+    assert re.split(r"  +", query) == [
+        f"└─ web\\x1b? → {CART}?",
+        *("SELECT\\x1b", "error", "-", "1.0 ms", "spans 7", "-"),
+    ]
+    assert main(["trace", wanted, "--json"]) == exit_codes.OK
+    [found] = json.loads(capsys.readouterr().out)["calls"]
+    assert [one["log_index"] for one in found["spans"]] == [5, 6]
+    assert found["spans"][1]["parent_span_id"] == b"caller-1".hex()
+    [caused] = found["caused"]
+    assert (caused["source"], caused["destination"], len(caused["spans"])) == (None, None, 1)
+
+
 @pytest.mark.usefixtures("log")
 @pytest.mark.parametrize("wanted", ["ab" * 16, "nothing", 'x" OR kind:*', "\\"])
 def test_an_id_that_nothing_has_is_not_found(

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import ipaddress
+
 import pytest
 
-from meshtrail.collect.address import Address, format_peer, parse_address
+from meshtrail.collect.address import Address, find_ip, format_peer, parse_address
 from meshtrail.errors import ConfigError
 
 
@@ -60,3 +62,20 @@ def test_only_addresses_of_this_machine_are_loopback(host: str, *, is_loopback: 
 )
 def test_peer_is_written_as_the_socket_saw_it(peer: str, want: str) -> None:
     assert format_peer(peer) == want
+
+
+@pytest.mark.parametrize(
+    ("address", "ip"),
+    [
+        ("10.0.0.7:1", "10.0.0.7"),
+        ("[::1]:1", "::1"),
+        ("[::ffff:10.0.0.7]:1", "10.0.0.7"),
+        ("localhost:1", None),
+        ("10.0.0.7", None),
+        ("unix:/x", None),
+        ("", None),
+    ],
+)
+def test_ip_address_of_a_peer_is_found(address: str, ip: str | None) -> None:
+    found = find_ip(address)
+    assert found == (None if ip is None else ipaddress.ip_address(ip))

@@ -93,12 +93,18 @@ def test_effective_configuration_is_a_blob_that_every_opening_names(directory: P
     assert said["journal"]["linger_ms"] == 0
 
 
-def test_effective_configuration_writes_paths_as_text() -> None:
+def test_effective_configuration_writes_paths_as_text_and_networks_as_a_list() -> None:
     tls = CollectOptions(
-        grpc="h:1", grpc_cert=Path("a"), grpc_key=Path("b"), grpc_client_ca=Path("c")
+        grpc="h:1",
+        tls_cert=Path("a"),
+        tls_key=Path("b"),
+        tls_client_ca=Path("c"),
+        xfcc_from=("10.0.0.7",),
     )
     said = json.loads(effective_config(tls, JournalOptions()))
-    assert said["collect"]["grpc_cert"] == "a"
+    assert said["collect"]["tls_cert"] == "a"
+    assert said["collect"]["tokens"] is None
+    assert said["collect"]["xfcc_from"] == ["10.0.0.7"]
     assert said["collect"]["message_bytes_max"] == 16 << 20
 
 

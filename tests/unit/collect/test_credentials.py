@@ -40,6 +40,16 @@ def test_good_files_make_credentials(scene: Scene) -> None:
     assert isinstance(scene.files().server_credentials(), grpc.ServerCredentials)
 
 
+def test_credentials_without_a_client_ca_need_two_files_only(scene: Scene) -> None:
+    scene.authority.bundle.unlink()
+    files = CertificateFiles(
+        chain=scene.identity.chain, key=scene.identity.key, client_ca=None, diag=scene.diag
+    )
+    assert isinstance(files.server_credentials(), grpc.ServerCredentials)
+    renew(scene)
+    assert files.fetch_changed() is not None
+
+
 @pytest.mark.parametrize("which", ["chain", "key", "bundle"])
 def test_missing_file_is_refused_by_its_name(scene: Scene, which: str) -> None:
     path = scene.authority.bundle if which == "bundle" else getattr(scene.identity, which)

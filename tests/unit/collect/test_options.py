@@ -8,7 +8,10 @@ import pytest
 from meshtrail.collect import CollectOptions
 from meshtrail.errors import ConfigError
 
-TLS: dict[str, Any] = {"grpc_cert": Path("c"), "grpc_key": Path("k"), "grpc_client_ca": Path("a")}
+TLS: dict[str, Any] = {"tls_cert": Path("c"), "tls_key": Path("k")}
+MTLS: dict[str, Any] = {**TLS, "tls_client_ca": Path("a")}
+TOKENS: dict[str, Any] = {"tokens": Path("t")}
+XFCC: dict[str, Any] = {"xfcc_from": ("10.0.0.7", "fd00::/8")}
 
 
 def test_default_is_plaintext_on_loopback_at_the_port_of_otlp() -> None:
@@ -19,18 +22,72 @@ def test_default_is_plaintext_on_loopback_at_the_port_of_otlp() -> None:
     assert options.streams_max == 10_000
 
 
+@pytest.mark.parametrize("given", [{}, TLS])
 @pytest.mark.parametrize("address", ["0.0.0.0:4317", "10.0.0.1:4317", "[::]:4317", "host:4317"])
-def test_plaintext_off_loopback_is_refused_and_the_message_says_what_to_do(address: str) -> None:
-    with pytest.raises(ConfigError, match=r"give grpc_cert, .* or listen on 127\.0\.0\.1"):
-        CollectOptions(grpc=address)
-    assert CollectOptions(grpc=address, **TLS).is_mtls
+def test_listener_beyond_loopback_without_authentication_is_refused(
+    address: str, given: dict[str, Any]
+) -> None:
+    with pytest.raises(ConfigError, match=r"give tls_cert, .* or listen on 127\.0\.0\.1"):
+        CollectOptions(grpc=address, **given)
+    CollectOptions(**given)
+
+
+@pytest.mark.parametrize(
+    "given", [MTLS, TLS | TOKENS, MTLS | TOKENS, XFCC, TLS | XFCC, TLS | TOKENS | XFCC]
+)
+def test_listener_beyond_loopback_starts_with_authentication(given: dict[str, Any]) -> None:
+    CollectOptions(grpc="[::]:4317", **given)
+
+
+@pytest.mark.parametrize("given", [TOKENS, TOKENS | XFCC])
+def test_tokens_in_the_clear_are_taken_on_loopback_only(given: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="tokens would be sent in the clear"):
+        CollectOptions(grpc="10.0.0.1:4317", **given)
+    CollectOptions(grpc="[::1]:4317", **given)
+
+
+def test_any_listener_can_be_held_to_the_same_rules() -> None:
+    CollectOptions(**MTLS).check_listener("0.0.0.0:4318")
+    with pytest.raises(ConfigError, match=r"0\.0\.0\.0:4318 is not a loopback address"):
+        CollectOptions(**TLS).check_listener("0.0.0.0:4318")
 
 
 @pytest.mark.parametrize("missing", TLS)
-def test_part_of_mtls_is_refused(missing: str) -> None:
-    tls: dict[str, Any] = TLS | {missing: None}
-    with pytest.raises(ConfigError, match="all three"):
+def test_certificate_without_its_key_is_refused(missing: str) -> None:
+    tls: dict[str, Any] = MTLS | {missing: None}
+    with pytest.raises(ConfigError, match="both of tls_cert and tls_key"):
         CollectOptions(**tls)
+
+
+def test_client_ca_without_a_certificate_of_the_server_is_refused() -> None:
+    with pytest.raises(ConfigError, match="tls_client_ca needs tls_cert and tls_key"):
+        CollectOptions(tls_client_ca=Path("a"))
+
+
+@pytest.mark.parametrize("text", ["", "host", "10.0.0.1/24", "10.0.0.0/33", "10.0.0.1:80", "*"])
+def test_what_is_no_address_or_network_forwards_nothing(text: str) -> None:
+    with pytest.raises(ConfigError, match="want an address or network"):
+        CollectOptions(xfcc_from=(text,))
+
+
+@pytest.mark.parametrize("text", ["0.0.0.0/0", "::/0"])
+def test_everybody_is_not_believed_about_certificates(text: str) -> None:
+    with pytest.raises(ConfigError, match="everybody"):
+        CollectOptions(xfcc_from=(text,))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, "plaintext, loopback only"),
+        (TLS, "TLS, loopback only"),
+        (MTLS, "mTLS"),
+        (TLS | TOKENS, "TLS, tokens"),
+        (XFCC, "plaintext, x-forwarded-client-cert of 10.0.0.7, fd00::/8"),
+    ],
+)
+def test_security_is_said_for_people(given: dict[str, Any], said: str) -> None:
+    assert CollectOptions(**given).describe_security() == said
 
 
 @pytest.mark.parametrize("name", ["message_bytes_max", "streams_max"])

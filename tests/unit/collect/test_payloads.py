@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from meshtrail.collect import payloads
@@ -35,7 +37,7 @@ def test_stream_opened_of_an_authenticated_sender_has_the_bytes_of_the_format() 
     )
     assert payloads.stream_opened(sender, FACTS).decode() == (
         '{"auth":"mtls","authenticated":{"certificate_sha256":"' + "01" * 32 + '",'
-        '"spiffe_id":"spiffe://td/w"},"claimed":{"node_id":"n"},'
+        '"reporters":null,"spiffe_id":"spiffe://td/w","token":null},"claimed":{"node_id":"n"},'
         '"collector":{"started_ns":5,"version":"1.2"},"config_sha256":"' + "ab" * 32 + '",'
         '"detail":"d","identifier_bytes":61000,"identifier_sha256":"' + "02" * 32 + '",'
         '"listener":"127.0.0.1:4317","peer":"10.0.0.7:4711","service":"s","transport":"grpc",'
@@ -43,10 +45,22 @@ def test_stream_opened_of_an_authenticated_sender_has_the_bytes_of_the_format() 
     )
 
 
+def test_stream_opened_of_a_sender_with_a_token_names_it_and_whom_it_may_speak_for() -> None:
+    peer = Peer(address="10.0.0.7:1", auth="token", token="shop", reporters=("shop-*", "é"))
+    opened = json.loads(payloads.stream_opened(Sender(transport="grpc", peer=peer), FACTS))
+    assert opened["auth"] == "token"
+    assert opened["authenticated"] == {
+        "spiffe_id": None,
+        "certificate_sha256": None,
+        "token": "shop",
+        "reporters": ["shop-*", "é"],
+    }
+
+
 def test_stream_opened_of_the_collector_itself_says_nothing_of_a_peer() -> None:
     assert payloads.stream_opened(Sender(transport="self", writer="collect"), FACTS).decode() == (
-        '{"auth":"none","authenticated":{"certificate_sha256":null,"spiffe_id":null},'
-        '"claimed":null,"collector":{"started_ns":5,"version":"1.2"},"config_sha256":"'
+        '{"auth":"none","authenticated":{"certificate_sha256":null,"reporters":null,'
+        '"spiffe_id":null,"token":null},"claimed":null,"collector":{"started_ns":5,"version":"1.2"},"config_sha256":"'
         + "ab"
         * 32
         + '","detail":null,"identifier_bytes":null,"identifier_sha256":null,'

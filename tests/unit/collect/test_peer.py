@@ -8,7 +8,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from meshtrail.collect.peer import identify_peer, is_spiffe_id
+from meshtrail.collect.peer import identify_certificate, is_spiffe_id
 
 URI = "spiffe://cluster.local/ns/shop/sa/frontend"
 
@@ -33,21 +33,18 @@ def make_certificate(*names: x509.GeneralName, raw_san: bytes | None = None) -> 
     return builder.sign(key, hashes.SHA256())
 
 
-def context_of(certificate: x509.Certificate) -> dict[str, list[bytes]]:
-    return {"x509_pem_cert": [certificate.public_bytes(serialization.Encoding.PEM)]}
+def pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.PEM)
 
 
-def test_peer_without_a_certificate_is_not_authenticated() -> None:
-    peer = identify_peer("ipv4:10.1.2.3:99", {"security_level": [b"NONE"]})
-    assert peer.address == "10.1.2.3:99"
-    assert peer.auth == "none"
-    assert (peer.spiffe_id, peer.certificate_sha256, peer.detail) == (None, None, None)
-
-
-def test_peer_with_one_uri_san_is_known_by_its_spiffe_id_and_fingerprint() -> None:
+@pytest.mark.parametrize("encoding", [serialization.Encoding.PEM, serialization.Encoding.DER])
+def test_peer_with_one_uri_san_is_known_by_its_spiffe_id_and_fingerprint(
+    encoding: serialization.Encoding,
+) -> None:
     certificate = make_certificate(x509.DNSName("x"), x509.UniformResourceIdentifier(URI))
-    peer = identify_peer("ipv4:10.1.2.3:99", context_of(certificate))
+    peer = identify_certificate("10.1.2.3:99", certificate.public_bytes(encoding))
     der = certificate.public_bytes(serialization.Encoding.DER)
+    assert peer.address == "10.1.2.3:99"
     assert peer.auth == "mtls"
     assert peer.spiffe_id == URI
     assert peer.certificate_sha256 == hashlib.sha256(der).digest()
@@ -57,8 +54,8 @@ def test_peer_with_one_uri_san_is_known_by_its_spiffe_id_and_fingerprint() -> No
 @pytest.mark.parametrize(
     ("uris", "detail"),
     [
-        ([], "certificate has 0 URI SANs, an X.509-SVID has exactly one"),
-        ([URI, URI + "2"], "certificate has 2 URI SANs, an X.509-SVID has exactly one"),
+        ([], "the certificate has 0 URI SANs, an X.509-SVID has exactly one"),
+        ([URI, URI + "2"], "the certificate has 2 URI SANs, an X.509-SVID has exactly one"),
         (["https://example.com/x"], "is not a SPIFFE ID"),
     ],
 )
@@ -66,7 +63,7 @@ def test_certificate_that_is_no_svid_authenticates_by_its_fingerprint_alone(
     uris: list[str], detail: str
 ) -> None:
     names = [x509.UniformResourceIdentifier(uri) for uri in uris]
-    peer = identify_peer("p", context_of(make_certificate(x509.DNSName("x"), *names)))
+    peer = identify_certificate("p", pem(make_certificate(x509.DNSName("x"), *names)))
     assert peer.auth == "mtls"
     assert peer.spiffe_id is None
     assert peer.certificate_sha256 is not None
@@ -75,19 +72,20 @@ def test_certificate_that_is_no_svid_authenticates_by_its_fingerprint_alone(
 
 
 def test_certificate_without_any_san_has_no_spiffe_id() -> None:
-    peer = identify_peer("p", context_of(make_certificate()))
-    assert peer.detail == "certificate has 0 URI SANs, an X.509-SVID has exactly one"
+    peer = identify_certificate("p", pem(make_certificate()))
+    assert peer.detail == "the certificate has 0 URI SANs, an X.509-SVID has exactly one"
 
 
 def test_certificate_whose_san_cannot_be_decoded_has_no_spiffe_id() -> None:
-    peer = identify_peer("p", context_of(make_certificate(raw_san=b"\x30\x03\x86\x01\xff")))
+    peer = identify_certificate("p", pem(make_certificate(raw_san=b"\x30\x03\x86\x01\xff")))
     assert peer.spiffe_id is None
     assert peer.certificate_sha256 is not None
     assert "cannot be decoded" in str(peer.detail)
 
 
-def test_certificate_that_cannot_be_decoded_names_nobody() -> None:
-    peer = identify_peer("p", {"x509_pem_cert": [b"-----BEGIN CERTIFICATE-----\nAAAA\n"]})
+@pytest.mark.parametrize("spoiled", [b"-----BEGIN CERTIFICATE-----\nAAAA\n", b"\x30\x03", b""])
+def test_certificate_that_cannot_be_decoded_names_nobody(spoiled: bytes) -> None:
+    peer = identify_certificate("p", spoiled)
     assert peer.auth == "mtls"
     assert (peer.spiffe_id, peer.certificate_sha256) == (None, None)
     assert "cannot be decoded" in str(peer.detail)

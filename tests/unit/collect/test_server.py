@@ -9,7 +9,6 @@ import grpc.aio
 import pytest
 from grpc._cython import cygrpc  # type: ignore[attr-defined] # the stubs leave it out
 
-from meshtrail.collect import CollectOptions
 from meshtrail.collect.server import server_options
 from meshtrail.demo.authority import Authority
 from meshtrail.errors import ConfigError
@@ -18,6 +17,7 @@ from tests.collect_rig import (
     METHOD,
     by_stream,
     check_streams,
+    collect_options,
     connected,
     open_stream,
     read_entries,
@@ -27,6 +27,7 @@ from tests.collect_rig import (
 )
 
 if TYPE_CHECKING:
+    from meshtrail.collect import CollectOptions
     from meshtrail.demo.authority import Identity
 
 FIRST = als_message(claims=identifier(), http=[http_record("/first")])
@@ -39,7 +40,7 @@ def directory(tmp_path: Path) -> Path:
 
 
 def options(**bounds: int) -> CollectOptions:
-    return CollectOptions(grpc="127.0.0.1:0", **bounds)  # type: ignore[arg-type] # all bounds are int
+    return collect_options(**bounds)
 
 
 def closings(directory: Path) -> list[dict[str, object]]:
@@ -189,7 +190,7 @@ def test_other_methods_are_not_implemented(directory: Path) -> None:
 def test_port_that_is_taken_is_a_configuration_error(directory: Path) -> None:
     async def play() -> None:
         async with running_collector(directory) as first:
-            taken = CollectOptions(grpc=first.address)
+            taken = collect_options(grpc=first.address)
             async with running_collector(directory.with_name("second"), options=taken):
                 pytest.fail("two collectors listen on one port")
 
@@ -207,11 +208,10 @@ class Mesh:
         self.server = self.authority.issue("ns/mesh/sa/collector", is_named_localhost=True)
 
     def options(self) -> CollectOptions:
-        return CollectOptions(
-            grpc="127.0.0.1:0",
-            grpc_cert=self.server.chain,
-            grpc_key=self.server.key,
-            grpc_client_ca=self.authority.bundle,
+        return collect_options(
+            tls_cert=self.server.chain,
+            tls_key=self.server.key,
+            tls_client_ca=self.authority.bundle,
         )
 
     def credentials(self, identity: Identity | None) -> grpc.ChannelCredentials:
@@ -232,7 +232,7 @@ def test_sender_with_a_certificate_of_the_mesh_is_authenticated(
 
     async def play() -> None:
         async with running_collector(directory, options=mesh.options()) as collector:
-            assert collector.diag.facts("collect_started")["auth"] == "mtls"
+            assert collector.diag.facts("collect_started")["security"] == "mTLS"
             async with connected(
                 collector.address, credentials=mesh.credentials(sender)
             ) as channel:
@@ -250,7 +250,7 @@ def test_sender_with_a_certificate_of_the_mesh_is_authenticated(
 def test_plaintext_sender_is_not_authenticated_and_the_entry_says_so(directory: Path) -> None:
     async def play() -> None:
         async with running_collector(directory) as collector:
-            assert collector.diag.facts("collect_started")["auth"] == "none"
+            assert collector.diag.facts("collect_started")["security"] == "plaintext, loopback only"
             async with connected(collector.address) as channel:
                 await send_all(channel, FIRST)
             await collector.finish()
@@ -258,7 +258,12 @@ def test_plaintext_sender_is_not_authenticated_and_the_entry_says_so(directory: 
     asyncio.run(play())
     ((opened, *_),) = by_stream(read_entries(directory))
     assert opened.json["auth"] == "none"
-    assert opened.json["authenticated"] == {"spiffe_id": None, "certificate_sha256": None}
+    assert opened.json["authenticated"] == {
+        "spiffe_id": None,
+        "certificate_sha256": None,
+        "token": None,
+        "reporters": None,
+    }
     assert opened.json["peer"].startswith("127.0.0.1:")
 
 

@@ -90,3 +90,15 @@ def test_every_section_is_one_stage_with_options_that_all_have_defaults() -> Non
     assert [field.name for field in fields(Configuration)] == [
         "log", "collect", "journal", "seal", "ledger", "serve", "keys",
     ]  # fmt: skip
+
+
+def test_senders_are_told_apart_by_file_and_command_line_alike(tmp_path: Path) -> None:
+    path = tmp_path / "meshtrail.toml"
+    path.write_text('[collect]\ntokens = "senders"\nxfcc_from = ["10.0.0.7", "fd00::/8"]\n')
+    tables = read_tables(path)
+    read = make_configuration(tables, overrides={}, folder=tmp_path).collect
+    assert (read.tokens, read.xfcc_from) == (tmp_path / "senders", ("10.0.0.7", "fd00::/8"))
+    given = make_configuration(
+        tables, overrides={"collect.xfcc_from": ["127.0.0.6"]}, folder=tmp_path
+    ).collect
+    assert (given.tokens, given.xfcc_from) == (tmp_path / "senders", ("127.0.0.6",))

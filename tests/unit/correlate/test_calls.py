@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from meshtrail.correlate.calls import COLUMNS, Call, JoinedBy, build_calls
+from meshtrail.correlate.calls import COLUMNS, DEPTH_MAX, Call, JoinedBy, build_calls
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,6 +42,13 @@ class Mesh:
             self.destination(caller, callee, start, end, **known),
         ]
 
+    def span(self, span_id: str, kind: str, parent: str, start: int, **known: Any) -> Row:
+        """What an application says; ids are short names."""
+        told = {"src_spiffe_id": None, "dst_spiffe_id": None, "request_id": None, **known}
+        ids = {"span_id": span_id.encode(), "parent_span_id": parent.encode() or None}
+        given = {"kind": "span", "span_kind": kind, **ids, **told}
+        return self._record("", "", start, start + 1, **given)
+
     def _record(self, caller: str, callee: str, start: int, end: int, **known: Any) -> Row:
         return {
             **dict.fromkeys(COLUMNS),
@@ -65,10 +72,10 @@ def mesh() -> Mesh:
 
 
 def drawn(calls: Iterable[Call]) -> str:
-    """A tree as text: S and D say which ends are there."""
+    """A tree as text: S and D say which ends are there, a number how many spans."""
     return " ".join(
         f"{call.caller}>{call.callee}"
-        f"{'S' if call.source else ''}{'D' if call.destination else ''}"
+        f"{'S' if call.source else ''}{'D' if call.destination else ''}{len(call.spans) or ''}"
         + (f"({drawn(call.caused)})" if call.caused else "")
         for call in calls
     )
@@ -187,3 +194,67 @@ def test_every_record_stands_in_exactly_one_call(mesh: Mesh) -> None:
         seen += [row["log_index"] for row in call.records]
         waiting += call.caused
     assert sorted(seen) == list(range(len(records)))
+
+
+def test_spans_of_applications_tell_what_caused_a_call_where_moments_do_not(mesh: Mesh) -> None:
+    # The answer went out before the work was done.
+    records = [
+        *mesh.both("evil", "web", 0, 10, span_id=b"b"),
+        *mesh.both("web", "cart", 50, 60, span_id=b"g"),
+    ]
+    assert drawn(build_calls(records)) == "evil>webSD web>cartSD"
+    spans = [mesh.span("app", "server", "b", 1), mesh.span("g", "client", "app", 49)]
+    assert drawn(build_calls([*records, *spans])) == "evil>webSD1(web>cartSD1)"
+
+
+def test_a_span_does_not_hang_a_call_under_one_of_somebody_else(mesh: Mesh) -> None:
+    records = [
+        *mesh.both("evil", "web", 0, 100, span_id=b"b"),
+        *mesh.both("evil", "pay", 0, 100, span_id=b"x"),
+        *mesh.both("web", "cart", 10, 20, span_id=b"g"),
+    ]
+    # It claims that pay served x when cart was called; cart's caller is web, says its certificate.
+    forged = mesh.span("g", "client", "x", 9)
+    assert drawn(build_calls([*records, forged])) == "evil>webSD(web>cartSD1) evil>paySD"
+
+
+def test_a_call_that_only_spans_tell_of_has_the_names_that_their_senders_claim(mesh: Mesh) -> None:
+    client = mesh.span("q", "client", "", 1, reporter_cluster="web", server_address="db")
+    assert drawn(build_calls([client])) == "web>db1"
+    server = mesh.span("r", "server", "q", 2, reporter_id="postgres-0", src_ip="10.0.0.1")
+    assert drawn(build_calls([server, client])) == "web>postgres-02"
+    assert drawn(build_calls([server])) == "10.0.0.1>postgres-01"
+    inner = mesh.span("i", "internal", "", 1)
+    assert drawn(build_calls([inner])) == "None>None1"
+
+
+def test_parents_that_go_in_a_circle_hide_no_call(mesh: Mesh) -> None:
+    circle = {"a": "b", "b": "c", "c": "a"}
+    spans = [mesh.span(one, "client", other, 0) for one, other in circle.items()]
+    assert drawn(build_calls(spans)) == "None>None1(None>None1(None>None1))"
+
+
+def test_a_parent_that_comes_later_hides_no_call(mesh: Mesh) -> None:
+    # The moments say that the second was made while the first was served, the span the contrary.
+    records = [
+        *mesh.both("web", "cart", 0, 100, span_id=b"a"),
+        *mesh.both("cart", "web", 10, 20, span_id=b"b"),
+    ]
+    span = mesh.span("a", "client", "b", 0)
+    assert drawn(build_calls([*records, span])) == "cart>webSD(web>cartSD1)"
+
+
+def test_a_trace_that_is_nested_without_end_has_its_rest_at_the_top(mesh: Mesh) -> None:
+    for step in (1, -1):
+        spans = [
+            mesh.span(f"{at}", "client", f"{at - 1}" if at else "", 5_000 + step * at)
+            for at in range(3 * DEPTH_MAX)
+        ]
+        roots = build_calls(spans)
+        seen, deepest = 0, 0
+        waiting = [(root, 1) for root in roots]
+        while waiting:
+            call, depth = waiting.pop()
+            seen, deepest = seen + len(call.spans), max(deepest, depth)
+            waiting += [(one, depth + 1) for one in call.caused]
+        assert (seen, deepest, len(roots)) == (3 * DEPTH_MAX, DEPTH_MAX, 3)

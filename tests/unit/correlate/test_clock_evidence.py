@@ -83,11 +83,14 @@ def high_of(cuts: list[list[tuple[int, int, int]]]) -> list[int]:
 def slowly(rows: list[tuple[int, int, int]]) -> list[int]:
     highs = [NO_BOUND] * 3
     for clock in range(3):
-        arrivals: dict[int, int] = {}
-        for whose, ahead, received in rows:
-            if whose == clock:
-                arrivals[received] = max(arrivals.get(received, -NO_BOUND), ahead)
-        values = list(arrivals.values())
+        values: list[int] = []
+        last: tuple[int, int] | None = None
+        for ahead, received in (row[1:] for row in rows if row[0] == clock):
+            sent = ahead + received
+            if last is None or (received != last[0] and sent != last[1]):
+                values.append(ahead)
+            values[-1] = max(values[-1], ahead)
+            last = received, sent
         groups = [values[at : at + 3] for at in range(0, len(values), 3)]
         # The last is still open.
         for group in groups[:-1]:

@@ -90,16 +90,35 @@ def test_flush_returns_when_everything_put_before_is_durable(directory: Path) ->
 
 
 def test_batches_keep_to_their_bound_and_a_larger_frame_goes_alone(directory: Path) -> None:
-    sizes = [400, 400, 400, 5_000, 10, 10]
+    assert batches_of(directory, [[size] for size in [400, 400, 400, 5_000, 10, 10]]) == [
+        [400, 400],
+        [400],
+        [5_000],
+        [10, 10],
+    ]
+
+
+def test_frames_put_together_are_committed_together(directory: Path) -> None:
+    # After a crash there must be all frames of an export and its digest, or none of them.
+    assert batches_of(directory, [[400], [400, 400], [400, 5_000, 10], [10, 10]]) == [
+        [400],
+        [400, 400],
+        [400, 5_000, 10],
+        [10, 10],
+    ]
+
+
+def batches_of(directory: Path, puts: list[list[int]]) -> list[list[int]]:
+    """Sizes of frames, by batch."""
 
     async def scene(commit: GroupCommit, _: Heard) -> None:
-        commit.put([record_frame(bytes(size)) for size in sizes])
+        for sizes in puts:
+            commit.put([record_frame(bytes(size)) for size in sizes])
 
     with JournalWriter(directory, clock=FakeClock(), options=SMALL) as writer:
         run(writer, scene)
     reader = JournalReader(directory)
-    batches = [part.rows["frame_bytes"].tolist() for part in iter(lambda: reader.read(1), None)]
-    assert batches == [[400, 400], [400], [5_000], [10, 10]]
+    return [part.rows["frame_bytes"].tolist() for part in iter(lambda: reader.read(1), None)]
 
 
 def test_senders_wait_while_more_is_pending_than_the_bound(directory: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import struct
 import zlib
+from dataclasses import replace
 
 import pytest
 
@@ -27,6 +28,7 @@ LATER = FileHeader(
         4: OpenStream(next_seq=1, frames_count=0, records_count=0),
     },
 )
+WITH_EXPORTS = replace(LATER, recent_exports=bytes(range(32)))
 
 
 def with_json(text: bytes) -> bytes:
@@ -40,7 +42,22 @@ def test_header_has_the_bytes_that_the_format_says() -> None:
     )
 
 
-@pytest.mark.parametrize("header", [FIRST, LATER])
+def test_header_with_exports_has_their_digests_behind_its_json() -> None:
+    text = LATER.encode()[16:]
+    digests = bytes(range(32))
+    assert WITH_EXPORTS.encode() == (
+        b"MTJOURN2" + struct.pack(">III", len(text), zlib.crc32(text + digests), 2) + text + digests
+    )
+
+
+def test_header_that_says_that_it_has_no_exports_behind_it_is_refused() -> None:
+    # One header, one spelling: without digests it is that of the first version.
+    text = LATER.encode()[16:]
+    with pytest.raises(InputError, match="canonical"):
+        decode_header(b"MTJOURN2" + struct.pack(">III", len(text), zlib.crc32(text), 0) + text)
+
+
+@pytest.mark.parametrize("header", [FIRST, LATER, WITH_EXPORTS])
 def test_header_reads_back_with_its_length_and_seed(header: FileHeader) -> None:
     encoded = header.encode()
     read = decode_header(encoded + b"MTJB and what follows")
@@ -49,8 +66,9 @@ def test_header_reads_back_with_its_length_and_seed(header: FileHeader) -> None:
     assert read.seed == zlib.crc32(encoded)
 
 
-def test_header_is_refused_when_any_byte_of_it_flips_or_is_missing() -> None:
-    encoded = LATER.encode()
+@pytest.mark.parametrize("header", [LATER, WITH_EXPORTS])
+def test_header_is_refused_when_any_byte_of_it_flips_or_is_missing(header: FileHeader) -> None:
+    encoded = header.encode()
     for index in range(len(encoded)):
         flipped = bytearray(encoded)
         flipped[index] ^= 0x21

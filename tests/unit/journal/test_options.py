@@ -26,3 +26,14 @@ def test_default_bounds_are_those_of_the_format() -> None:
     options = JournalOptions()
     assert options.file_bytes_max == 64 << 20
     assert options.journal_bytes_max == 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("file_bytes_max", "count"),
+    [(1_000, 16), (1 << 20, 1_024), (64 << 20, 65_536), (1 << 30, 65_536)],
+)
+def test_digests_of_exports_take_a_64th_of_a_file_at_most(file_bytes_max: int, count: int) -> None:
+    options = JournalOptions(
+        file_bytes_max=file_bytes_max, journal_bytes_max=1 << 32, batch_bytes_max=500
+    )
+    assert options.exports_count_max == count

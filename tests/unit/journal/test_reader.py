@@ -314,6 +314,17 @@ def test_reader_takes_no_more_records_than_asked_for_but_a_batch_at_least(direct
     assert [part.rows["records_count"].tolist() for part in parts] == [[2, 1], [9], [3]]
 
 
+def test_reader_counts_records_as_its_caller_does(directory: Path) -> None:
+    with JournalWriter(directory, clock=FakeClock()) as writer:
+        for seq in range(1, 5):
+            writer.append([record_frame(b"xx", first_seq=seq)])
+    reader = JournalReader(directory)
+    parts = iter(
+        lambda: reader.read(records_max=4, count=lambda rows: int(rows["frame_bytes"].sum())), None
+    )
+    assert [len(part.rows) for part in parts] == [2, 2]
+
+
 def test_file_whose_close_fails_is_not_closed_again(directory: Path) -> None:
     class Closing(Disk):
         """Closes, and says that it failed."""

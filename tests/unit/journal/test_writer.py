@@ -11,14 +11,24 @@ from meshtrail.errors import (
     UnavailableError,
     WriterHeldError,
 )
-from meshtrail.journal import JournalOptions, JournalReader, JournalWriter, OpenStream
+from meshtrail.journal import (
+    EXPORT_DIGEST_BYTES,
+    JournalOptions,
+    JournalReader,
+    JournalWriter,
+    OpenStream,
+    export_frame,
+)
 from meshtrail.journal.files import list_files
+from meshtrail.units import UnixNanos
 from tests.fake_clock import START_NS, FakeClock
 from tests.fake_disks import FailingDisk, SmallDisk
 from tests.journal_frames import closed_frame, opened_frame, read_all, record_frame
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from meshtrail.journal import Frame
 
 FIRST_FILE = START_NS // 1_000_000_000
 SMALL = JournalOptions(file_bytes_max=1_000, journal_bytes_max=4_000, batch_bytes_max=1_000)
@@ -276,3 +286,57 @@ def test_writer_does_not_count_what_the_disk_refused(directory: Path) -> None:
         with pytest.raises(UnavailableError):
             writer.append([record_frame(b"x" * 5_000)])
         assert (writer.entries_count, writer.bytes_count) == (0, 0)
+
+
+def digest(number: int) -> bytes:
+    return number.to_bytes(EXPORT_DIGEST_BYTES, "big")
+
+
+def export(number: int) -> Frame:
+    return export_frame(digest(number), received_ns=UnixNanos(1))
+
+
+def test_exports_that_were_taken_are_known_after_a_restart(directory: Path) -> None:
+    with JournalWriter(directory, clock=FakeClock()) as writer:
+        assert writer.left_exports == b""
+        writer.append([opened_frame(), record_frame(b"x" * 100), export(1), record_frame(b"y")])
+        writer.append([export(2)])
+    for _ in range(2):
+        with JournalWriter(directory, clock=FakeClock()) as writer:
+            assert writer.left_exports == digest(1) + digest(2)
+
+
+def test_exports_are_known_although_the_older_files_are_gone(directory: Path) -> None:
+    options = JournalOptions(
+        file_bytes_max=500, batch_bytes_max=500, pending_bytes_max=500, journal_bytes_max=1 << 20
+    )
+    with JournalWriter(directory, clock=FakeClock(), options=options) as writer:
+        for number in range(16):
+            writer.append([record_frame(bytes(100), first_seq=1 + number), export(number)])
+    *older, newest = sorted(directory.glob("0*"))
+    assert len(older) > 4
+    for path in older:
+        path.unlink()
+    with JournalWriter(directory, clock=FakeClock()) as writer:
+        assert writer.left_exports == b"".join(map(digest, range(16)))
+    assert newest.read_bytes().startswith(b"MTJOURN2")
+
+
+def test_an_export_in_a_torn_batch_was_never_taken(directory: Path) -> None:
+    with JournalWriter(directory, clock=FakeClock()) as writer:
+        writer.append([record_frame(b"x"), export(1)])
+        writer.append([record_frame(b"y"), export(2)])
+    (path,) = directory.glob("0*")
+    path.write_bytes(path.read_bytes()[:-1])
+    with JournalWriter(directory, clock=FakeClock()) as writer:
+        assert writer.left_exports == digest(1)
+
+
+def test_files_of_before_there_were_exports_are_read(directory: Path) -> None:
+    with JournalWriter(directory, clock=FakeClock()) as writer:
+        writer.append([opened_frame()])
+    (path,) = directory.glob("0*")
+    assert path.read_bytes().startswith(b"MTJOURN1")
+    with JournalWriter(directory, clock=FakeClock()) as writer:
+        writer.append([export(1)])
+    assert read_all(JournalReader(directory)) == [b"{}", digest(1)]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from meshtrail.errors import JournalDamageError
 from meshtrail.journal import ROW_DTYPE, Frame, Framing, JournalSlice, ReadPosition
-from meshtrail.log.intake import EntryBatch, make_entries
+from meshtrail.log.intake import EntryBatch, count_usual_records, make_entries
 from meshtrail.model.entry import (
     PAYLOAD_BYTES_MAX,
     EntryFlags,
@@ -23,6 +23,7 @@ from meshtrail.model.entry import (
 from meshtrail.units import UnixNanos
 from tests.fake_clock import START_NS, FakeClock
 from tests.known_load import KnownLoad, fields_in, wire_field
+from tests.otlp_exports import UNKNOWN_GROUP, Scope, payloads_of, read_resources
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,8 +40,12 @@ def make(*journals: Sequence[Frame], after_ns: int = 0) -> EntryBatch:
     return make_entries([slice_of(frames) for frames in journals], after_ns=UnixNanos(after_ns))
 
 
-def records_in(frame: Frame) -> list[bytes]:
-    """The records of a message, cut out one at a time by the wire format of protobuf."""
+def payloads_in(frame: Frame) -> list[bytes]:
+    """The payloads of a frame, cut out one at a time by the wire format of protobuf."""
+    if frame.framing == Framing.WHOLE:
+        return [frame.data]
+    if frame.framing == Framing.OTLP:
+        return payloads_of(*read_resources(frame.data))
     records: list[bytes] = []
     wanted = 2 if frame.payload_format == PayloadFormat.ALS_HTTP else 3
     for field, group in fields_in(frame.data):
@@ -63,7 +68,7 @@ def naive_entries(journals: Sequence[Sequence[Frame]], after_ns: int) -> list[by
         frame = queues[at].pop(0)
         if frame.framing == Framing.BLOB:
             continue
-        payloads = [frame.data] if frame.framing == Framing.WHOLE else records_in(frame)
+        payloads = payloads_in(frame)
         assert len(payloads) == frame.records_count
         for position, payload in enumerate(payloads):
             last = max(last, frame.received_ns)
@@ -93,7 +98,10 @@ class AnyLoad:
         # Backwards as well: a clock that was replaced.
         self.clock.step(self.chance.choice([0, 0, 1, 1_000, 10**9, -(10**9)]))
         make = self.chance.choice(
-            [self._http, self._tcp, self._whole, self._blob, self._large, self._opened, self._cut]
+            [
+                *(self._http, self._tcp, self._whole, self._blob, self._large, self._opened),
+                *(self._cut, self._logs, self._spans),
+            ]
         )
         return make(self.chance.choice(self.streams))
 
@@ -118,6 +126,23 @@ class AnyLoad:
         opened = self.load.opened()
         self.streams.append(opened.stream)
         return opened if opened.stream % 2 else self.load.closed(stream)
+
+    def _logs(self, stream: int) -> Frame:
+        records = [self.chance.randbytes(size) for size in (0, 20, 300)]
+        return self.load.otlp(
+            stream, [Scope(b"first", records), Scope(None, records[:1])], resource=b"r" * 200
+        )
+
+    def _spans(self, stream: int) -> Frame:
+        size = self.chance.choice([9, PAYLOAD_BYTES_MAX - 17, PAYLOAD_BYTES_MAX])
+        frame = self.load.otlp(
+            stream,
+            [Scope(None, [bytes(size)] * self.chance.randrange(3))],
+            payload_format=PayloadFormat.OTLP_SPAN,
+            flags=self.chance.choice([EntryFlags(0), EntryFlags.DUPLICATE]),
+        )
+        # What no column holds does not change the payloads.
+        return changed(frame, data=frame.data + self.chance.choice([b"", UNKNOWN_GROUP]))
 
     def _cut(self, stream: int) -> Frame:
         return self.load.als(stream, [b""] * 3, flags=EntryFlags.FILTERED)
@@ -151,8 +176,7 @@ def wholes_in(journals: Sequence[Sequence[Frame]]) -> list[bytes]:
         if frame.framing == Framing.BLOB:
             blobs.append(frame.data)
         else:
-            payloads = [frame.data] if frame.framing == Framing.WHOLE else records_in(frame)
-            blobs += [payload for payload in payloads if len(payload) > PAYLOAD_BYTES_MAX]
+            blobs += [each for each in payloads_in(frame) if len(each) > PAYLOAD_BYTES_MAX]
     return blobs
 
 
@@ -162,6 +186,21 @@ def test_frames_of_blobs_alone_become_no_entry() -> None:
     assert len(batch.entries) == 0
     assert batch.blobs == [b"identifier", b""]
     assert batch.received_ns == START_NS
+
+
+def test_records_that_repeat_their_resource_count_as_the_kilobytes_that_they_may_become() -> None:
+    load = KnownLoad(FakeClock())
+    stream = load.opened().stream
+    plain = [load.http(stream, 5), load.blob(bytes(9_000)), load.whole(stream, bytes(9_000))]
+    assert count_usual_records(slice_of(plain).rows) == 6
+    for count in (1, 20, 64):
+        records = [bytes(60)] * count
+        frame = load.otlp(stream, [Scope(None, records)], resource=bytes(30_000))
+        rows = slice_of([*plain, frame]).rows
+        payloads_bytes = sum(map(len, payloads_in(frame)))
+        assert count_usual_records(rows) - 6 >= min(payloads_bytes, 32 * len(frame.data)) // 1_024
+    tiny = load.otlp(stream, [Scope(None, [b""] * 20)])
+    assert count_usual_records(slice_of([tiny]).rows) == 20
 
 
 def test_message_without_records_becomes_no_entry() -> None:
@@ -204,9 +243,10 @@ def changed(frame: Frame, **changes: object) -> Frame:
         {"payload_format": 0},
         {"payload_format": 33},
         {"payload_format": PayloadFormat.MESHTRAIL_JSON},
-        {"framing": 3},
+        {"framing": Framing.OTLP},
         {"framing": Framing.WHOLE},
-        {"flags": 8},
+        {"framing": 99},
+        {"flags": 16},
         {"flags": EntryFlags.PREFIX},
     ],
     ids=str,
@@ -218,6 +258,33 @@ def test_row_that_says_what_no_entry_can_is_damage_and_named(changes: dict[str, 
     with pytest.raises(JournalDamageError, match="cannot become entries") as caught:
         make([good, changed(good, **changes)])
     assert caught.value.stream == changes.get("stream", stream)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"payload_format": PayloadFormat.OTLP_LOG_JSON},
+        {"payload_format": PayloadFormat.OTLP_METRICS},
+        {"payload_format": PayloadFormat.OTLP_FRAME},
+        {"framing": Framing.ALS},
+        {"stream": 0},
+    ],
+    ids=str,
+)
+def test_row_of_an_export_that_says_what_no_entry_can_is_damage(changes: dict[str, int]) -> None:
+    load = KnownLoad(FakeClock())
+    good = load.otlp(load.opened().stream, [Scope(None, [b"r"])])
+    assert len(make([good]).entries) == 1
+    with pytest.raises(JournalDamageError, match="cannot become entries"):
+        make([changed(good, **changes)])
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_export_with_another_number_of_records_than_was_journaled_is_damage(count: int) -> None:
+    load = KnownLoad(FakeClock())
+    frame = load.otlp(load.opened().stream, [Scope(None, [b"r", b"s"])])
+    with pytest.raises(JournalDamageError, match="holds 2"):
+        make([changed(frame, records_count=count)])
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])

@@ -9,6 +9,7 @@ from meshtrail.errors import JournalDamageError
 from meshtrail.log import taking
 from meshtrail.log.deriving import DeriverHere
 from tests.log_rig import MINUTE, LogRig
+from tests.otlp_exports import Scope
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -184,6 +185,16 @@ def test_a_tick_keeps_its_bounds_behind_the_end_of_a_file(tmp_path: Path, bound:
         first = sealer.tick()
         assert 6 < first <= {"read_bytes_max": 20, "read_records_max": 12}[bound]
         assert sum(seal_all(sealer)) == 26 - first
+    rig.audit()
+
+
+def test_a_tick_takes_fewer_exports_whose_records_repeat_a_large_resource(tmp_path: Path) -> None:
+    rig = make_rig(tmp_path)
+    (stream,) = rig.durable
+    for _ in range(4):
+        rig.append(rig.load.otlp(stream, [Scope(None, [b""] * 5)], resource=bytes(30_000)))
+    with rig.open_sealer(read_records_max=2 * 5 * 30 + 6) as sealer:
+        assert seal_all(sealer) == [6 + 2 * 5, 2 * 5]
     rig.audit()
 
 

@@ -314,15 +314,14 @@ def test_a_connection_shows_its_bytes_and_network_rbac() -> None:
 
 
 def test_a_failed_handshake_is_its_own_kind_with_its_reason() -> None:
-    reason = "TLS_error:|268435648:SSL routines:PEER_DID_NOT_RETURN_A_CERTIFICATE:TLS_error_end"
-    row = tcp_event(
-        silent(
-            tcp(downstreamTransportFailureReason=reason, tlsProperties={"tlsCipherSuite": 65535})
-        )
-    )
+    reason = "TLS_error:|268435648:SSL routines:x:PEER_DID_NOT_RETURN_A_CERTIFICATE:TLS_error_end"
+    tls = {"tlsVersion": "TLSv1_2", "tlsCipherSuite": 65535}
+    row = tcp_event(silent(tcp(downstreamTransportFailureReason=reason, tlsProperties=tls)))
     assert row["kind"] == "handshake"
     assert row["envoy_downstream_transport_failure"] == reason
+    assert row["tls_failure"] == "no_peer_certificate"
     assert "tls_cipher" not in row
+    assert "tls_protocol_version" not in row
     assert "src_spiffe_id" not in row
 
 
@@ -341,15 +340,13 @@ def test_sides_follow_the_cluster_then_the_certificate_then_the_upstream() -> No
     assert "side" not in event(inbound(upstreamCluster="", **no_tls))
 
 
-@pytest.mark.parametrize(
-    ("received", "sent", "kind"),
-    [(0, 0, "handshake"), (5, 0, "connection"), (0, 7, "connection"), (5, 7, "connection")],
-)
-def test_a_transport_failure_is_a_failed_handshake_only_where_no_byte_went(
-    received: int, sent: int, kind: str
-) -> None:
-    # Envoy's reasons: HTTP_REQUEST for plaintext behind a TLS inspector, or a pipe that broke.
-    record = tcp(downstreamTransportFailureReason="TLS_error:|x:HTTP_REQUEST")
-    record["connectionProperties"] = {"receivedBytes": str(received), "sentBytes": str(sent)}
-    both = derive_both(opened(), entry(tcp_bytes(record), PayloadFormat.ALS_TCP))
-    assert [row["kind"] for row in both][-1] == kind
+def test_stream_id_of_any_bytes_hides_nothing_of_its_record() -> None:
+    # Envoy copies x-request-id there as it came.
+    payload = http_bytes({**inbound(streamId="@@"), "request": {"requestMethod": "GET"}})
+    assert payload.count(b"@@") == 1
+    row = derive_both(opened(), entry(payload.replace(b"@@", b"\xff7")))[1]
+    assert (row["kind"], row["request_id_text"], row["src_spiffe_id"]) == (
+        "request",
+        "!7",
+        FRONTEND,
+    )

@@ -10,11 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshtrail.errors import InputError
-from meshtrail.sources.als_identifier import (
-    IDENTIFIER_BYTES_MAX,
-    METADATA_BYTES_MAX,
-    decode_identifier,
-)
+from meshtrail.sources.als_identifier import IDENTIFIER_BYTES_MAX, decode_identifier
+from meshtrail.sources.claims import METADATA_BYTES_MAX
 from tests.als_messages import INVALID_UTF8, identifier, length_delimited
 
 JSON_BYTES_MAX = 20_480

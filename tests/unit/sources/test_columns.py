@@ -128,3 +128,12 @@ def test_a_coded_column_keeps_its_dictionary_where_values_are_taken_away() -> No
 def test_a_label_stands_where_it_is_true_and_nowhere_else() -> None:
     labelled = columns.labelled(pa.array([True, False, None]), "asserted")
     assert labelled.to_pylist() == ["asserted", None, None]
+
+
+def test_the_first_that_says_something_counts() -> None:
+    one = columns.coded(["a", None], pa.array([1, 0, 1]))
+    other = columns.coded(["x", "y"], pa.array([0, 1, None]))
+    found = columns.first_of(one, other)
+    assert found.type == pa.dictionary(pa.int32(), pa.string())
+    assert found.to_pylist() == ["x", "a", None]
+    assert found.dictionary.null_count == 0

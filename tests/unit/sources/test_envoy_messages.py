@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshtrail.sources.als_schema import http_descriptor
-from meshtrail.sources.envoy_messages import TlsFacts, read_flags, read_rbac, read_tls
+from meshtrail.sources.envoy_messages import (
+    RbacFacts,
+    TlsFacts,
+    read_flags,
+    read_rbac,
+    read_rbac_json,
+    read_tls,
+)
 from tests.als_records import PAYMENTS, derive, derive_both, entry, http_bytes, inbound, opened
 
 if TYPE_CHECKING:
@@ -149,3 +156,25 @@ def test_facts_of_connections_are_remembered_without_their_bytes_growing_the_mem
     assert read_tls(long) is not read_tls(long)
     assert read_tls(VALID) is read_tls(VALID)
     assert isinstance(read_tls(VALID), TlsFacts)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ('{"enforced_engine_result":"allowed"}', RbacFacts(result="allowed")),
+        (
+            '{"p_shadow_engine_result":"denied","shadow_engine_result":"allowed"}',
+            RbacFacts(dry_run_result="denied"),
+        ),
+        ('{"enforced_engine_result":{"enforced_engine_result":"denied"}}', RbacFacts()),
+        ('{"enforced_engine_result":1}', RbacFacts()),
+        ("", RbacFacts()),
+        (None, RbacFacts()),
+        ("[1]", RbacFacts(problem="metadata of an RBAC filter: not a JSON object")),
+        ('{"a":"\\udc00"}', RbacFacts(problem="metadata of an RBAC filter: not a JSON object")),
+    ],
+)
+def test_rbac_metadata_is_read_of_json_by_the_same_rules(
+    text: str | None, wanted: RbacFacts
+) -> None:
+    assert read_rbac_json(text) == wanted

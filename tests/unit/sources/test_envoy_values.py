@@ -11,6 +11,7 @@ from meshtrail.sources.envoy_values import (
     read_denial,
     split_policy_id,
     split_spiffe_id,
+    tls_version_name,
 )
 
 
@@ -82,3 +83,97 @@ def test_a_cipher_suite_is_named_or_shown_in_hex() -> None:
     assert envoy.cipher_suite_name(0x1399) == "0x1399"
     assert envoy.cipher_suite_name(0xFFFF) is None
     assert envoy.cipher_suite_name(None) is None
+
+
+@pytest.mark.parametrize(
+    ("openssl", "iana"),
+    [
+        ("TLS_AES_128_GCM_SHA256", "TLS_AES_128_GCM_SHA256"),
+        ("ECDHE-RSA-AES128-GCM-SHA256", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"),
+        ("ECDHE-ECDSA-CHACHA20-POLY1305", "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256"),
+        ("AES256-SHA", "TLS_RSA_WITH_AES_256_CBC_SHA"),
+        ("DES-CBC3-SHA", "DES-CBC3-SHA"),
+        (None, None),
+    ],
+)
+def test_cipher_suites_have_one_name_however_they_are_written(
+    openssl: str | None, iana: str | None
+) -> None:
+    assert envoy.cipher_of_text(openssl) == iana
+
+
+def test_every_suite_before_tls_1_3_has_an_openssl_name() -> None:
+    # Those of TLS 1.3 are the same in both.
+    named = {name for name in envoy.CIPHER_SUITES.values() if "_WITH_" in name}
+    openssl = [
+        f"{kind}{cipher}"
+        for kind in ("", "ECDHE-RSA-", "ECDHE-ECDSA-")
+        for cipher in ("AES128-SHA", "AES256-SHA", "AES128-GCM-SHA256", "AES256-GCM-SHA384")
+    ]
+    openssl += ["ECDHE-RSA-CHACHA20-POLY1305", "ECDHE-ECDSA-CHACHA20-POLY1305"]
+    assert {envoy.cipher_of_text(name) for name in openssl} == named
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ("TLSv1.3", "1.3"),
+        ("TLSv1.2", "1.2"),
+        ("TLSv1", "1.0"),
+        ("1.3", None),
+        ("SSLv3", None),
+        (None, None),
+    ],
+)
+def test_tls_versions_are_known_by_their_names_alone(text: str | None, version: str | None) -> None:
+    assert envoy.tls_version_of_text(text) == version
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [("HTTP/1.1", "1.1"), ("HTTP/2", "2"), ("2", None), ("SPDY", None), (None, None)],
+)
+def test_protocols_are_known_by_their_names_alone(text: str | None, version: str | None) -> None:
+    assert envoy.protocol_of_text(text) == version
+
+
+@pytest.mark.parametrize(
+    ("text", "flags"),
+    [("URX,UF", "UF,URX"), ("UDO,UF", "UF,UDO"), ("NR", "NR"), (",", None), (None, None)],
+)
+def test_flags_stand_in_one_order(text: str | None, flags: str | None) -> None:
+    assert envoy.flags_of_text(text) == flags
+
+
+@pytest.mark.parametrize(
+    ("names", "only", "is_many"),
+    [("a", "a", False), ("a,b", None, True), ("a,", "a", False), (",", None, False)],
+)
+def test_names_of_a_certificate_are_parted_at_commas(
+    *, names: str, only: str | None, is_many: bool
+) -> None:
+    assert envoy.uris_of_text(names) == (only, is_many)
+
+
+def test_mended_text_is_found_fast_and_has_a_mark_for_each_bad_byte() -> None:
+    assert envoy.mend_utf8(b"\xff" * 100_000 + "é".encode()) == "!" * 100_000 + "é"
+
+
+@pytest.mark.parametrize(
+    ("code", "suite", "version"),
+    [
+        (3, 0xC02B, "1.2"),
+        (4, 0x1302, "1.3"),
+        (1, 0x002F, "1.0"),
+        # Asked before anything was agreed on, Envoy keeps the answer.
+        (3, 0x1302, "1.3"),
+        (3, 0xFFFF, None),
+        (0, None, None),
+        (3, None, "1.2"),
+        (9, None, "9"),
+    ],
+)
+def test_tls_version_is_the_one_that_was_agreed_on(
+    code: int, suite: int | None, version: str | None
+) -> None:
+    assert tls_version_name(code, suite) == version

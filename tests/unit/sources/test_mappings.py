@@ -35,3 +35,19 @@ def test_the_reference_calls_hostile_bytes_undecoded_too(map_record: object) -> 
     assert callable(map_record)
     map_record(b"\xff", row, problems, StreamFacts())
     assert (row["kind"], problems) == ("undecoded", ["not a protobuf message"])
+
+
+@pytest.mark.parametrize(
+    "payload_format", [PayloadFormat.OTLP_LOG_JSON, PayloadFormat.OTLP_SPAN_JSON]
+)
+def test_json_that_cannot_be_read_says_why_and_stays_beside_what_can(
+    payload_format: PayloadFormat,
+) -> None:
+    hostile = [b"{", b"null", b'{"resourceLogs":[],"resourceSpans":[]}']
+    senders = Reporters([StreamFacts()], np.zeros(len(hostile), dtype=np.int64))
+    out = MAPPINGS[payload_format](pa.array(hostile, pa.binary()), senders)
+    assert out.columns["kind"].to_pylist() == ["undecoded"] * 3
+    told = [
+        [reason for reason, where in out.problems.items() if where[row].as_py()] for row in range(3)
+    ]
+    assert [len(reasons) for reasons in told] == [1, 1, 1]

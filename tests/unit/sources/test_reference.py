@@ -84,13 +84,24 @@ _RBAC = st.dictionaries(
         _TEXT,
     ),
 )
+_REASONS = st.sampled_from(
+    [
+        "",
+        "TLS_error:|268435581:SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED",
+        "TLS_error|error:1000009c:SSL routines:OPENSSL_internal:HTTP_REQUEST:TLS_error_end",
+        "delayed connect error: Connection refused",
+    ]
+)
+_TAGS = st.dictionaries(
+    st.sampled_from(["connection_id", "peer_certificate_sha256", "upstream_peer_uri_san", "x"]),
+    st.sampled_from(["0", "7", "9" * 18, "9" * 19, "ab" * 32, "AB" * 32, "spiffe://a/b,c"])
+    | _URI
+    | _TEXT,
+)
 
 
-@st.composite
-def records(draw: st.DrawFn) -> bytes:
-    """Any HTTP record that Envoy's type can express in the fields that become columns."""
-    record = accesslog_pb2.HTTPAccessLogEntry()
-    common = record.common_properties
+def _fill_common(draw: st.DrawFn, common: accesslog_pb2.AccessLogCommon) -> None:
+    """What requests and connections have in common."""
     for name in ("start_time", "duration", "time_to_last_rx_byte"):
         if draw(st.booleans()):
             period = getattr(common, name)
@@ -98,7 +109,10 @@ def records(draw: st.DrawFn) -> bytes:
     for certificate in ("peer_certificate_properties", "local_certificate_properties"):
         for uri in draw(st.lists(_URI, max_size=3)):
             getattr(common.tls_properties, certificate).subject_alt_name.add(uri=uri)
-    common.tls_properties.tls_version = draw(st.sampled_from([0, 4]))
+    common.tls_properties.tls_version = draw(st.sampled_from([0, 3, 4]))
+    if draw(st.booleans()):
+        suite = draw(st.sampled_from([0, 0x1301, 0xC02B, 0xFFFF]))
+        common.tls_properties.tls_cipher_suite.value = suite
     common.upstream_cluster = draw(_TEXT)
     common.stream_id = draw(_TEXT)
     common.connection_termination_details = draw(_TEXT)
@@ -110,6 +124,31 @@ def records(draw: st.DrawFn) -> bytes:
         common.metadata.filter_metadata[key].update(fields)
     common.response_flags.no_route_found = draw(st.booleans())
     common.upstream_request_attempt_count = draw(st.integers(0, 2**32 - 1))
+    common.downstream_transport_failure_reason = draw(_REASONS | _TEXT)
+    common.upstream_transport_failure_reason = draw(_REASONS | _TEXT)
+    common.access_log_type = draw(st.sampled_from([0, 1, 2, 3, 14]))
+    common.custom_tags.update(draw(_TAGS))
+
+
+@st.composite
+def connections(draw: st.DrawFn) -> bytes:
+    """Any TCP record, likewise."""
+    record = accesslog_pb2.TCPAccessLogEntry()
+    if draw(st.booleans()):
+        _fill_common(draw, record.common_properties)
+    if draw(st.booleans()):
+        amounts = st.sampled_from([0, 1, 2**63, 2**64 - 1])
+        record.connection_properties.received_bytes = draw(amounts)
+        record.connection_properties.sent_bytes = draw(amounts)
+    data: bytes = record.SerializeToString()
+    return data
+
+
+@st.composite
+def records(draw: st.DrawFn) -> bytes:
+    """Any HTTP record that Envoy's type can express in the fields that become columns."""
+    record = accesslog_pb2.HTTPAccessLogEntry()
+    _fill_common(draw, record.common_properties)
     request = record.request
     request.path = draw(st.sampled_from(["", "/", "/a?", "/a?b?c", "?", "/s/m"]) | _TEXT)
     request.request_id = draw(
@@ -131,6 +170,15 @@ def records(draw: st.DrawFn) -> bytes:
 @given(payloads=st.lists(records(), min_size=1, max_size=6), is_opened=st.booleans())
 def test_reference_agrees_on_any_record(*, payloads: list[bytes], is_opened: bool) -> None:
     entries = [entry(payload, seq=seq) for seq, payload in enumerate(payloads, 1)]
+    derive_both(*([opened()] if is_opened else []), *entries)
+
+
+@settings(max_examples=50, deadline=None)
+@given(payloads=st.lists(connections(), min_size=1, max_size=6), is_opened=st.booleans())
+def test_reference_agrees_on_any_connection(*, payloads: list[bytes], is_opened: bool) -> None:
+    entries = [
+        entry(payload, PayloadFormat.ALS_TCP, seq=seq) for seq, payload in enumerate(payloads, 1)
+    ]
     derive_both(*([opened()] if is_opened else []), *entries)
 
 

@@ -3,11 +3,13 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pytest
 from envoy.data.accesslog.v3 import accesslog_pb2
 from google.protobuf import message_factory
 
-from meshtrail.sources.shim import BYTES, cut_descriptor
+from meshtrail.sources.column_decoder import ColumnDecoder
+from meshtrail.sources.shim import BYTES, PRESENCE, cut_descriptor
 
 if TYPE_CHECKING:
     from meshtrail.sources.shim import FieldTree
@@ -67,3 +69,13 @@ def test_a_field_that_is_not_published_is_refused() -> None:
 def test_fields_of_what_is_no_message_are_refused() -> None:
     with pytest.raises(TypeError, match="path is no message"):
         cut({"request": {"path": {"x": None}}})
+
+
+def test_a_scalar_can_tell_its_absence_from_its_default() -> None:
+    tree: FieldTree = {"request": {"path": PRESENCE, "scheme": None}}
+    present = cut(tree).FromString(b"\x1a\x02\x2a\x00").request
+    absent = cut(tree).FromString(b"\x1a\x00").request
+    assert (present.HasField("path"), absent.HasField("path")) == (True, False)
+    columns = ColumnDecoder(present.DESCRIPTOR).decode(pa.array([b"\x2a\x00", b""], pa.binary()))
+    assert columns.column("path").to_pylist() == ["", None]
+    assert columns.column("scheme").to_pylist() == ["", ""]

@@ -8,13 +8,23 @@ import pytest
 from meshtrail.model.entry import EntryType, PayloadFormat
 from meshtrail.sources.streams import (
     CLOCK_COLUMNS,
+    REPORTER_COLUMNS,
     STREAM_COLUMNS,
     StreamFacts,
     Streams,
     parse_stream_opened,
     streams_from_events,
 )
-from tests.als_records import PAYMENTS, closed, derive, entry, http_bytes, inbound, opened
+from tests.als_records import (
+    PAYMENTS,
+    closed,
+    derive,
+    derive_both,
+    entry,
+    http_bytes,
+    inbound,
+    opened,
+)
 
 
 def test_an_opening_says_who_was_authenticated_and_what_is_claimed() -> None:
@@ -76,3 +86,72 @@ def test_a_copy_of_streams_goes_its_own_way() -> None:
     copy.close(1)
     assert (len(streams), len(copy)) == (1, 0)
     assert copy.get(1) == StreamFacts()
+
+
+def facts(auth: str, spiffe_id: str | None, **claimed: object) -> StreamFacts:
+    said = {"auth": auth, "authenticated": {"spiffe_id": spiffe_id}, "claimed": claimed}
+    return parse_stream_opened(json.dumps(said).encode())
+
+
+@pytest.mark.parametrize(
+    ("auth", "is_proof"),
+    [("mtls", True), ("xfcc", True), ("token", False), ("none", False), ("kerberos", False)],
+)
+def test_only_a_certificate_can_attest(auth: str, *, is_proof: bool) -> None:
+    assert facts(auth, PAYMENTS).is_authenticated is is_proof
+    assert not facts(auth, None).is_authenticated
+    (_, row) = derive(opened(auth=auth), entry(http_bytes(inbound())))
+    trust = "attested" if is_proof else "reported"
+    assert (row["dst_spiffe_id_trust"], row["decision_trust"]) == (trust, trust)
+
+
+def test_claims_against_the_certificate_stand_in_every_row_of_the_stream() -> None:
+    lying = {
+        "claimed": {"metadata": {"NAMESPACE": "bank"}},
+        "authenticated": {"spiffe_id": PAYMENTS},
+    }
+    first = entry(
+        json.dumps({"auth": "mtls", **lying}).encode(),
+        PayloadFormat.MESHTRAIL_JSON,
+        entry_type=EntryType.STREAM_OPENED,
+        seq=0,
+    )
+    rows = derive_both(first, entry(http_bytes(inbound())), entry(b"\xff"), closed(seq=3))
+    conflict = 'claims namespace "bank", is of "shop"'
+    assert [row["reporter_conflict"] for row in rows] == [conflict] * 4
+
+
+def test_claims_against_the_token_are_a_conflict() -> None:
+    said = {
+        "auth": "token",
+        "authenticated": {"token": "t", "reporters": ["shop-*", 7]},
+        "claimed": {"node_id": "bank-1"},
+    }
+    found = parse_stream_opened(json.dumps(said).encode())
+    assert (found.token, found.conflict) == ("t", 'node id "bank-1" is none of token "t"')
+
+
+@pytest.mark.parametrize("reporters", [None, "x", {}])
+def test_reporters_that_are_no_list_are_no_conflict(reporters: object) -> None:
+    said = {"auth": "token", "authenticated": {"token": "t", "reporters": reporters}}
+    assert parse_stream_opened(json.dumps(said).encode()).conflict is None
+
+
+def test_conflict_of_a_stream_is_found_again_in_its_events() -> None:
+    lying = facts("mtls", PAYMENTS, node_id="sidecar~ip~x.bank~bank.svc")
+    columns = [lying.node_id, None, PAYMENTS, "mtls", None, None, None, lying.conflict]
+    events = pa.table(
+        {
+            "kind": ["stream_opened"],
+            "stream": [4],
+            "received_time": [5],
+            **{
+                name: pa.array([value], pa.string())
+                for name, value in zip(
+                    (*REPORTER_COLUMNS, "about", "detail"), (*columns, None, None), strict=True
+                )
+            },
+        }
+    )
+    assert lying.conflict is not None
+    assert streams_from_events(events).get(4) == lying

@@ -22,6 +22,7 @@ from meshtrail.verify import leaves as leaves_module
 from meshtrail.verify.deep import DeepTask, Sample, choose_sample, compare_events, derive_piece
 from meshtrail.verify.findings import PieceFindings
 from meshtrail.verify.leaves import Piece
+from tests.als_records import FRONTEND, http_bytes, inbound
 from tests.clock_statements import opened_by, stated
 from tests.faults.tamper.scene import report_of
 from tests.log_builder import (
@@ -167,6 +168,26 @@ def test_clocks_are_known_in_later_pieces_and_samples(tmp_path: Path) -> None:
         row for path in paths for row in read_segment(path, ["kind", "time_offset"]).to_pylist()
     ]
     assert [row["time_offset"] for row in rows if row["kind"] == "request"] == [7, 8, None, 3]
+
+
+def test_a_sender_is_known_by_its_opening_and_not_by_the_conflict_of_a_record(
+    tmp_path: Path,
+) -> None:
+    builder = LogBuilder(tmp_path / "log")
+    writer = EntryWriter()
+    lying = {
+        "auth": "mtls",
+        "authenticated": {"spiffe_id": FRONTEND},
+        "claimed": {"metadata": {"NAMESPACE": "bank"}},
+    }
+    foreign = http_bytes(inbound())
+    for stream in (5, 6):
+        opened = writer._own(stream, EntryType.STREAM_OPENED, lying)
+        builder.seal([opened, writer.record(stream, foreign), writer.record(stream, foreign)])
+        builder.seal([writer.record(stream, foreign), writer.closed(stream)])
+    report = audit(tmp_path / "log", trusted=TRUSTED, is_deep=True, workers=1)
+    assert report.is_clean
+    assert report.derived_count == report.sampled_count == 10
 
 
 def make_task(folder: Path) -> tuple[DeepTask, list[int]]:

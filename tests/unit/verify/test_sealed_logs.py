@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from typing import TYPE_CHECKING
 
+import pyarrow.parquet as pq
 import pytest
 
+from meshtrail.collect.door import Door, KnownBlobs
+from meshtrail.collect.metrics import MetricsFramer
+from meshtrail.collect.payloads import CloseReason, CollectorFacts
+from meshtrail.collect.peer import Peer
+from meshtrail.collect.stream import Stream
 from meshtrail.errors import RollbackError
+from meshtrail.journal import blob_frame
 from meshtrail.log import commit, merge
+from meshtrail.units import UnixNanos
 from meshtrail.verify import AuditReport, KeySource, TrustedKey, audit
+from tests.als_messages import identifier
+from tests.counter_pushes import envoy_message, family
 from tests.log_rig import SIGNER, LogRig
 
 if TYPE_CHECKING:
@@ -81,3 +93,38 @@ def test_sealed_log_that_is_put_back_is_a_rollback_to_its_lock_record(
     shutil.copytree(tmp_path / "older", rig.layout.root)
     with pytest.raises(RollbackError):
         audit_rig(rig)
+
+
+def test_log_with_pushes_of_counters_is_clean_and_the_large_ones_are_read(rig: LogRig) -> None:
+    door = Door(
+        listener="l",
+        collector=CollectorFacts(
+            version="1", started_ns=UnixNanos(1), config_sha256=hashlib.sha256(b"{}").digest()
+        ),
+        blobs=KnownBlobs(),
+    )
+    rig.append(blob_frame(b"{}", received_ns=UnixNanos(rig.clock.wall_ns())))
+    stream = Stream()
+    framer = MetricsFramer(door, stream, Peer(address="10.0.0.7:1"))
+    few = envoy_message(family("server.uptime", 3.0), family("other"), claims=identifier())
+    many = envoy_message(*(family(f"http.{n:0100}.downstream_rq_total") for n in range(700)))
+    for message in (few, many, b"\xff" * 70_000):
+        received_ns = UnixNanos(rig.clock.wall_ns())
+        rig.append(*framer.frame_message(message, received_ns=received_ns))
+    closed = stream.closed_frame(
+        CloseReason.ENDED, detail=None, received_ns=UnixNanos(rig.clock.wall_ns())
+    )
+    rig.append(closed)
+    rig.seal()
+    assert audit_rig(rig).is_clean
+    [segment] = rig.layout.root.rglob("*.parquet")
+    rows = pq.read_table(segment, columns=["kind", "payload_format", "detail"]).to_pylist()
+    assert [row["kind"] for row in rows] == [
+        "stream_opened",
+        "counter",
+        "counter",
+        "undecoded",
+        "stream_closed",
+    ]
+    assert json.loads(rows[1]["detail"]) == {"left_out": 1, "uptime_s": 3}
+    assert json.loads(rows[2]["detail"])["requests_started"] == 700

@@ -9,6 +9,7 @@ from meshtrail.wiring.access_logs import (
     REQUEST_HEADERS,
     RESPONSE_HEADERS,
     RESPONSE_TRAILERS,
+    TAGS,
     LogNames,
     format_headers,
     format_http_log,
@@ -52,6 +53,16 @@ def test_both_logs_say_where_to_and_how_much_they_may_hold() -> None:
 def test_tcp_log_keeps_what_chooses_among_its_records() -> None:
     [log] = yaml.safe_load(format_tcp_log("a", cluster="b", filtered="  filter: {x: 1}\n"))
     assert log["filter"] == {"x": 1}
+
+
+def test_tags_stand_beside_where_the_records_go() -> None:
+    for text in (
+        format_http_log("a", cluster="b", tags=TAGS),
+        format_tcp_log("a", cluster="b", tags=TAGS),
+    ):
+        [log] = yaml.safe_load(text)
+        config = log["typed_config"]["common_config"]
+        assert [set(tag) for tag in config["custom_tags"]] == [{"tag", "value"}] * 3
 
 
 def test_headers_are_the_same_in_mesh_config() -> None:

@@ -6,10 +6,27 @@ import pytest
 import yaml
 
 from meshtrail.errors import ConfigError
+from meshtrail.sources.custom_tags import CLIENT_HASH, CONNECTION_ID, UPSTREAM_NAMES
 from meshtrail.wiring import EnvoyWiring, format_envoy, parse_endpoint
-from tests.unit.wiring.wirings import COLLECTOR, ELSEWHERE, ENVOY, FILES, LOOPBACK
+from tests.unit.wiring.wirings import (
+    COLLECTOR,
+    ELSEWHERE,
+    ENVOY,
+    FILES,
+    LOOPBACK,
+    common_config,
+)
 
-PLACES = ["clusters", "listener", "tls_listener", "http_connection_manager", "tcp_proxy"]
+PLACES = [
+    "clusters",
+    "listener",
+    "tls_listener",
+    "http_connection_manager",
+    "tcp_proxy",
+    "bootstrap",
+    "lean_bootstrap",
+    "http_tracing",
+]
 LOGGING = ["listener", "http_connection_manager", "tcp_proxy"]
 
 
@@ -29,9 +46,12 @@ def test_every_access_log_sends_to_the_cluster_that_is_printed(name: str) -> Non
     [cluster] = found["clusters"]
     for place in LOGGING:
         [log] = found[place]["access_log"]
-        target = log["typed_config"]["common_config"]["grpc_service"]
+        target = common_config(log)["grpc_service"]
         assert target == {"envoy_grpc": {"cluster_name": cluster["name"]}}
     assert cluster["load_assignment"]["cluster_name"] == cluster["name"]
+    [sink] = found["bootstrap"]["stats_sinks"]
+    target = sink["typed_config"]["grpc_service"]
+    assert target == {"envoy_grpc": {"cluster_name": cluster["name"]}}
 
 
 @pytest.mark.parametrize(
@@ -67,14 +87,29 @@ def test_end_of_a_connection_is_logged_by_the_listener_alone() -> None:
     assert "filter" not in listener_log
     assert "filter" not in http_log
     [tcp_log] = found["tcp_proxy"]["access_log"]
-    assert tcp_log["filter"] == {"log_type_filter": {"types": ["TcpPeriodic"]}}
+    moments = ["TcpUpstreamConnected", "TcpPeriodic"]
+    assert tcp_log["filter"] == {"log_type_filter": {"types": moments}}
+    assert found["tcp_proxy"]["access_log_options"]["flush_access_log_on_connected"] is True
+
+
+@pytest.mark.parametrize("name", [name for name, wiring in ENVOY.items() if not wiring.is_otlp])
+def test_every_log_asks_for_the_tags_that_become_columns(name: str) -> None:
+    found = pieces(ENVOY[name])
+    for place in LOGGING:
+        [log] = found[place]["access_log"]
+        tags = log["typed_config"]["common_config"]["custom_tags"]
+        assert {tag["tag"]: tag["value"] for tag in tags} == {
+            CONNECTION_ID: "%CONNECTION_ID%",
+            CLIENT_HASH: "%DOWNSTREAM_PEER_FINGERPRINT_256%",
+            UPSTREAM_NAMES: "%UPSTREAM_PEER_URI_SAN%",
+        }
 
 
 def test_log_names_are_all_different() -> None:
     for wiring in ENVOY.values():
         found = pieces(wiring)
         names = [
-            log["typed_config"]["common_config"]["log_name"]
+            common_config(log)["log_name"]
             for place in LOGGING
             for log in found[place]["access_log"]
         ]

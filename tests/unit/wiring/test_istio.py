@@ -8,7 +8,7 @@ import yaml
 from meshtrail.errors import ConfigError
 from meshtrail.wiring import IstioWiring, format_istio, parse_endpoint
 from meshtrail.wiring.istio import IS_CONNECTION, IS_REQUEST
-from tests.unit.wiring.wirings import COLLECTOR, ELSEWHERE, ISTIO, SERVICE, TEXTS
+from tests.unit.wiring.wirings import COLLECTOR, ELSEWHERE, ISTIO, SERVICE, TEXTS, common_config
 
 
 def documents(name: str) -> dict[str, dict[str, Any]]:
@@ -45,8 +45,8 @@ def test_every_part_names_the_same_collector(name: str) -> None:
     assert found["DestinationRule"]["spec"]["host"] == collector.host
     for patch in found["EnvoyFilter"]["spec"]["configPatches"]:
         [log] = patch["patch"]["value"]["access_log"]
-        target = log["typed_config"]["common_config"]["grpc_service"]["envoy_grpc"]["cluster_name"]
-        assert target == f"outbound|{collector.port}||{collector.host}"
+        target = common_config(log)["grpc_service"]["envoy_grpc"]
+        assert target["cluster_name"] == f"outbound|{collector.port}||{collector.host}"
 
 
 def test_resources_for_the_whole_mesh_lie_in_the_root_namespace() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from meshtrail.wiring import (
     EnvoyWiring,
     FileIdentity,
@@ -22,10 +24,12 @@ FILES = FileIdentity(cert=CERT, key=KEY, ca=CA)
 ENVOY = {
     "envoy-plaintext": EnvoyWiring(collector=LOOPBACK),
     "envoy-files": EnvoyWiring(collector=ELSEWHERE, identity=FILES, collector_spiffe_id=COLLECTOR),
+    "envoy-otlp": EnvoyWiring(collector=LOOPBACK, is_otlp=True),
     "envoy-sds-dir": EnvoyWiring(
         collector=ELSEWHERE,
         identity=FileIdentity(cert=CERT, key=KEY, ca=CA, sds_dir="/etc/envoy/sds"),
         log_prefix="shop",
+        service_name="payments.shop",
     ),
     "envoy-sds-cluster": EnvoyWiring(
         collector=parse_endpoint("[fd00::7]:4317"), identity=SdsIdentity(cluster="spire_agent")
@@ -33,9 +37,17 @@ ENVOY = {
 }
 ISTIO = {
     "istio": IstioWiring(collector=SERVICE),
+    "istio-otlp": IstioWiring(collector=SERVICE, is_otlp=True),
     "istio-outside": IstioWiring(collector=ELSEWHERE, collector_spiffe_id=COLLECTOR),
 }
 TEXTS = {
     **{name: format_envoy(wiring) for name, wiring in ENVOY.items()},
     **{name: format_istio(wiring) for name, wiring in ISTIO.items()},
 }
+
+
+def common_config(log: dict[str, Any]) -> dict[str, Any]:
+    """What every kind of access log is told: where to, under which name, in what portions."""
+    config: dict[str, Any] = log["typed_config"]
+    common: dict[str, Any] = config.get("common_config", config)
+    return common

@@ -6,14 +6,19 @@ by byte, or without end, is cut off here.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from meshtrail.api.door import ABORT
-
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
+
+ABORT: Final = "meshtrail.abort"
+"""The extension of a scope that cuts its connection; what waits in it is dropped."""
+
+CONNECTION: Final = "meshtrail.connection"
+"""The extension of a scope that is its connection, a ``BoundedConnection``."""
 
 HEAD_BYTES_MAX: Final = 32 << 10
 HEAD_SECONDS_MAX: Final = 10.0
@@ -31,6 +36,23 @@ class BoundedConnection(HttpToolsProtocol):
     _head_bytes: int = 0
     _is_in_head: bool = True
     _head_timer: asyncio.TimerHandle | None = None
+    _is_lost: bool = False
+    _on_lost: Callable[[Exception | None], object] | None = None
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether nobody is at the other end any more."""
+        return self._is_lost
+
+    @property
+    def certificate_der(self) -> bytes | None:
+        """The certificate that the other end showed in the handshake, which TLS verified."""
+        tls = self.transport.get_extra_info("ssl_object")
+        return None if tls is None else tls.getpeercert(binary_form=True)
+
+    def when_lost(self, callback: Callable[[Exception | None], object]) -> None:
+        """Call ``callback`` once nobody is at the other end any more; with what went wrong."""
+        self._on_lost = callback
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin; what is too much is not even heard."""
@@ -44,8 +66,11 @@ class BoundedConnection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
+        self._is_lost = True
         self._stop_timer()
         super().connection_lost(exc)
+        if self._on_lost is not None:
+            self._on_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser in small parts, so that a head that is too long is noticed in time."""
@@ -62,9 +87,10 @@ class BoundedConnection(HttpToolsProtocol):
                 return
 
     def on_message_begin(self) -> None:
-        """Begin a request; its scope can cut the connection."""
+        """Begin a request; its scope knows the connection, and can cut it."""
         super().on_message_begin()
-        self.scope["extensions"] = {ABORT: self.transport.abort}  # type: ignore[dict-item] # an extension of our own
+        extensions: dict[str, Any] = {ABORT: self.transport.abort, CONNECTION: self}
+        self.scope["extensions"] = extensions
         self._start_timer()
 
     def on_headers_complete(self) -> None:
@@ -76,8 +102,15 @@ class BoundedConnection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Expect the next request."""
         super().on_message_complete()
+        self._stop_timer()
         self._is_in_head = True
         self._head_bytes = 0
+
+    def on_response_complete(self) -> None:
+        """Go on; whoever keeps sending the body of what was answered already is cut off."""
+        super().on_response_complete()
+        if not self._is_in_head and self.cycle.response_complete:
+            self._start_timer()
 
     def timeout_keep_alive_handler(self) -> None:
         """Close an idle connection, also when its client did not take what was sent."""

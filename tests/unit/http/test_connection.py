@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 from starlette.responses import Response
 
-from meshtrail.api import connection
-from meshtrail.api.door import ABORT
-from meshtrail.api.server import Server, open_socket
 from meshtrail.collect.address import parse_address
+from meshtrail.http import connection
+from meshtrail.http.connection import ABORT
+from meshtrail.http.server import Server, open_socket
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -28,7 +28,7 @@ async def answer_ok(scope: Scope, receive: Receive, send: Send) -> None:
 async def listening(app: ASGIApp, *, connections_max: int = 9) -> AsyncIterator[int]:
     ready = asyncio.Event()
     server = Server(app, connections_max=connections_max, on_ready=ready.set)
-    with open_socket(parse_address("127.0.0.1:0")) as socket:
+    with open_socket(parse_address("127.0.0.1:0"), option="--http") as socket:
         async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
             tasks.create_task(server.serve([socket]))
             await ready.wait()

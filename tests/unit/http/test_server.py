@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from meshtrail.api.server import Server, open_socket
 from meshtrail.collect.address import parse_address
 from meshtrail.errors import ConfigError
+from meshtrail.http.server import Server, open_socket
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -19,7 +19,7 @@ def test_a_port_that_is_taken_is_a_clear_refusal() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(ConfigError) as caught:
-            open_socket(parse_address(address))
+            open_socket(parse_address(address), option="--http")
     assert caught.value.facts["address"] == address
     assert "Is another process listening there?" in caught.value.message
 
@@ -28,7 +28,7 @@ def test_a_port_that_is_taken_is_a_clear_refusal() -> None:
 def test_port_0_takes_a_free_one(address: str) -> None:
     if address.startswith("[") and not socket.has_ipv6:
         pytest.skip("no IPv6 here")
-    with open_socket(parse_address(address)) as listening:
+    with open_socket(parse_address(address), option="--http") as listening:
         assert listening.getsockname()[1] > 0
 
 
@@ -44,7 +44,7 @@ def test_the_servers_signals_are_left_to_the_process() -> None:
             server.should_exit = True
 
         server = Server(app, connections_max=2, on_ready=ready)
-        with open_socket(parse_address("127.0.0.1:0")) as listening:
+        with open_socket(parse_address("127.0.0.1:0"), option="--http") as listening:
             await server.serve([listening])
         assert heard == before
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import uvicorn
 
-from meshtrail.api.connection import BoundedConnection
 from meshtrail.errors import ConfigError
+from meshtrail.http.connection import BoundedConnection
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Iterator
 
-    from starlette.types import ASGIApp
-
-    from meshtrail.collect.address import Address
+    from meshtrail.http.asgi import ASGIApp
 
 BACKLOG: Final = 128
 KEEP_ALIVE_SECONDS: Final = 5
@@ -32,11 +31,35 @@ _SILENT: Final[dict[str, Any]] = {
 """Diagnostics are ours: what fails in a handler is noted before uvicorn hears of it."""
 
 
+class Place(Protocol):
+    """Where to listen."""
+
+    @property
+    def host(self) -> str:
+        """A name or an address."""
+        ...
+
+    @property
+    def port(self) -> int:
+        """0 lets the system choose."""
+        ...
+
+    def format(self) -> str:
+        """As people write it."""
+        ...
+
+
 class Server(uvicorn.Server):
     """Serves one application on one socket, until ``should_exit``."""
 
     def __init__(
-        self, app: ASGIApp, *, connections_max: int, on_ready: Callable[[], object]
+        self,
+        app: ASGIApp,
+        *,
+        connections_max: int,
+        on_ready: Callable[[], object],
+        keep_alive_seconds: int = KEEP_ALIVE_SECONDS,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         """Take what to serve.
 
@@ -44,24 +67,27 @@ class Server(uvicorn.Server):
             app: the application.
             connections_max: more are answered with 503.
             on_ready: called when requests are heard.
+            keep_alive_seconds: how long a connection may be idle between two requests.
+            tls: None for plaintext.
         """
-        super().__init__(
-            uvicorn.Config(
-                app,
-                interface="asgi3",
-                http=BoundedConnection,
-                ws="none",
-                lifespan="off",
-                log_config=_SILENT,
-                access_log=False,
-                proxy_headers=False,
-                server_header=False,
-                backlog=BACKLOG,
-                limit_concurrency=connections_max,
-                timeout_keep_alive=KEEP_ALIVE_SECONDS,
-                timeout_graceful_shutdown=DRAIN_SECONDS_MAX,
-            )
+        config = uvicorn.Config(
+            app,
+            interface="asgi3",
+            http=BoundedConnection,
+            ws="none",
+            lifespan="off",
+            log_config=_SILENT,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            backlog=BACKLOG,
+            limit_concurrency=connections_max,
+            timeout_keep_alive=keep_alive_seconds,
+            timeout_graceful_shutdown=DRAIN_SECONDS_MAX,
         )
+        config.load()
+        config.ssl = tls
+        super().__init__(config)
         self._on_ready = on_ready
 
     @contextlib.contextmanager
@@ -74,9 +100,20 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         self._on_ready()
 
+    def cut(self) -> None:
+        """Cut what is left, when the server was not let go on to its end."""
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
 
-def open_socket(address: Address) -> socket.socket:
+
+def open_socket(address: Place, *, option: str) -> socket.socket:
     """A socket that listens there.
+
+    Args:
+        address: where.
+        option: of the command line, which names another address.
 
     Raises:
         ConfigError: the address cannot be listened on.
@@ -98,7 +135,7 @@ def open_socket(address: Address) -> socket.socket:
         listening.close()
         raise ConfigError(
             f"cannot listen on {text}: {error.strerror}. Is another process listening there? "
-            "--http names another address, --http off none",
+            f"{option} names another address, {option} off none",
             address=text,
         ) from error
     listening.setblocking(False)  # noqa: FBT003 - the standard library's signature

@@ -1,0 +1,75 @@
+"""How a stream begins that an Envoy says who it is on: the blob of its words, then the opening.
+
+The same for every service whose first message carries an identifier.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from meshtrail.collect.payloads import Sender, stream_opened
+from meshtrail.errors import InputError
+from meshtrail.journal import blob_frame
+from meshtrail.model.entry import EntryType
+from meshtrail.sources.als_identifier import decode_identifier
+
+if TYPE_CHECKING:
+    from meshtrail.collect.door import Door
+    from meshtrail.collect.peer import Peer
+    from meshtrail.collect.stream import Stream
+    from meshtrail.journal import Frame
+    from meshtrail.units import UnixNanos
+
+
+class Opening:
+    """Opens one stream, with its first message.
+
+    Attributes:
+        is_done: whether the stream-opened entry was made.
+    """
+
+    def __init__(self, door: Door, stream: Stream, peer: Peer, *, service: str) -> None:
+        self.is_done = False
+        self._door = door
+        self._stream = stream
+        self._peer = peer
+        self._service = service
+
+    def frames(
+        self, identifier: bytes | None, detail: str | None, received_ns: UnixNanos
+    ) -> list[Frame]:
+        """The blob, where it is a new one, and the stream-opened entry.
+
+        Args:
+            identifier: the bytes in which the sender says who it is; None where it does not.
+            detail: what is wrong with its first message.
+            received_ns: of that message.
+        """
+        frames = []
+        claimed = None
+        digest = None
+        if identifier is not None:
+            digest = hashlib.sha256(identifier).digest()
+            if self._door.blobs.add(digest):
+                frames.append(blob_frame(identifier, received_ns=received_ns))
+            try:
+                claimed = decode_identifier(identifier)
+            except InputError as error:
+                detail = error.message
+        elif detail is None:
+            detail = "the first message carries no identifier"
+        sender = Sender(
+            transport="grpc",
+            service=self._service,
+            listener=self._door.listener,
+            peer=self._peer,
+            claimed=claimed,
+            identifier_sha256=digest,
+            identifier_bytes=None if identifier is None else len(identifier),
+            detail="; ".join(filter(None, [self._peer.detail, detail])) or None,
+        )
+        payload = stream_opened(sender, self._door.collector)
+        opened = self._stream.own_frame(EntryType.STREAM_OPENED, payload, received_ns=received_ns)
+        self.is_done = True
+        return [*frames, opened]

@@ -1,0 +1,163 @@
+"""The body of an OTLP export to the pieces that are journaled: framing only, for both doors.
+
+What cannot be cut is kept as a whole; what can is kept as slices of the body, by resource.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from meshtrail.errors import InputError, MeshtrailError
+from meshtrail.journal import Framing
+from meshtrail.model.entry import PayloadFormat
+from meshtrail.sources.counters import cut_otlp_metrics
+from meshtrail.sources.otlp_frame import Signal, cut_export
+from meshtrail.sources.otlp_json import cut_json_export
+
+SERVICES: Final = {
+    Signal.LOGS: "opentelemetry.proto.collector.logs.v1.LogsService",
+    Signal.TRACES: "opentelemetry.proto.collector.trace.v1.TraceService",
+    Signal.METRICS: "opentelemetry.proto.collector.metrics.v1.MetricsService",
+}
+
+_PROTOBUF: Final = {
+    Signal.LOGS: PayloadFormat.OTLP_LOG,
+    Signal.TRACES: PayloadFormat.OTLP_SPAN,
+}
+_COUNTERS: Final = {
+    False: PayloadFormat.OTLP_METRICS,
+    True: PayloadFormat.OTLP_METRICS_JSON,
+}
+_JSON: Final = {
+    Signal.LOGS: PayloadFormat.OTLP_LOG_JSON,
+    Signal.TRACES: PayloadFormat.OTLP_SPAN_JSON,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    """A request of a sender, unpacked.
+
+    Attributes:
+        body: as it came.
+        signal: what the sender says that it is about.
+        is_json: whether the sender says that it is JSON; else it is protobuf.
+    """
+
+    body: bytes
+    signal: Signal
+    is_json: bool
+
+
+class Piece(NamedTuple):
+    """Bytes that become one frame."""
+
+    data: bytes
+    records_count: int
+    framing: Framing
+    payload_format: PayloadFormat
+
+    @property
+    def is_counters(self) -> bool:
+        """Whether it is what a proxy counted, and no record."""
+        return self.payload_format in _COUNTERS.values()
+
+
+class CutPart(NamedTuple):
+    """The pieces of one resource.
+
+    Attributes:
+        resource: its bytes; None where there is none, or where none can be found.
+        pieces: in the order in which they are journaled; none when it has no records.
+    """
+
+    resource: bytes | None
+    pieces: list[Piece]
+
+
+class Cut(NamedTuple):
+    """What becomes of an export.
+
+    Attributes:
+        parts: by resource, in the order of the body.
+        refusal: why it is kept as a whole alone; None when it is not.
+    """
+
+    parts: list[CutPart]
+    refusal: MeshtrailError | None = None
+
+
+def cut_body(export: Export) -> Cut:
+    """Cut an export; whatever is wrong with it stands in what is returned."""
+    try:
+        return Cut(_cut(export))
+    except InputError as error:
+        return Cut([keep_whole(export)], error)
+
+
+def keep_whole(export: Export) -> CutPart:
+    """The body as it came, of no resource that could be told."""
+    return CutPart(None, [_whole(export.body)])
+
+
+def _cut(export: Export) -> list[CutPart]:
+    if export.signal is Signal.METRICS:
+        return _cut_metrics(export)
+    return _cut_json(export) if export.is_json else _cut_protobuf(export)
+
+
+def _cut_protobuf(export: Export) -> list[CutPart]:
+    payload_format = _PROTOBUF[export.signal]
+    found = cut_export(export.body)
+    parts = [
+        CutPart(part.resource, [Piece(part.message, count, Framing.OTLP, payload_format)])
+        if (count := part.records_count)
+        else CutPart(part.resource, [])
+        for part in found
+    ]
+    return _with_whole(export, parts, [part.is_plain for part in found])
+
+
+def _cut_json(export: Export) -> list[CutPart]:
+    payload_format = _JSON[export.signal]
+    found = cut_json_export(export.body, export.signal)
+    parts = [
+        CutPart(
+            part.resource,
+            [Piece(payload, 1, Framing.WHOLE, payload_format) for payload in part.payloads],
+        )
+        for part in found
+    ]
+    return _with_whole(export, parts, [part.is_plain for part in found])
+
+
+def _cut_metrics(export: Export) -> list[CutPart]:
+    """Metrics: what records can be counted by, and the digest of the rest."""
+    if export.is_json:
+        found = cut_json_export(export.body, export.signal)
+        resources = {part.resource for part in found}
+        records_count = sum(len(part.payloads) for part in found)
+    else:
+        parts = cut_export(export.body)
+        resources = {part.resource for part in parts}
+        records_count = sum(part.records_count for part in parts)
+    if not records_count:
+        return []
+    resource = resources.pop() if len(resources) == 1 else None
+    counters = cut_otlp_metrics(export.body, is_json=export.is_json)
+    piece = Piece(counters.payload, 1, Framing.WHOLE, _COUNTERS[export.is_json])
+    return [CutPart(resource, [piece])]
+
+
+def _with_whole(export: Export, parts: list[CutPart], are_plain: list[bool]) -> list[CutPart]:
+    """The parts; before the first that lost something by the cut, the whole body besides."""
+    for part, is_plain in zip(parts, are_plain, strict=True):
+        if not is_plain:
+            part.pieces.insert(0, _whole(export.body))
+            break
+    return parts
+
+
+def _whole(body: bytes) -> Piece:
+    return Piece(body, 1, Framing.WHOLE, PayloadFormat.OTLP_FRAME)
