@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from meshtrail.correlate import statements
+from meshtrail.correlate.clock_account import ClockAccount
 from meshtrail.correlate.minutes import MINUTE_NS, Minutes
 from meshtrail.correlate.outages import Outages
 from meshtrail.correlate.proxy_account import LossKind, ProxyAccount, read_push
@@ -94,6 +95,7 @@ class Ledger:
 
     Attributes:
         keys: may be exchanged between two calls.
+        clocks: of the reporters; whoever pairs records tells it of them.
     """
 
     def __init__(self, *, recording_since_ns: int, keys: SharedKeys | None = None) -> None:
@@ -105,6 +107,7 @@ class Ledger:
         self._reporters = Reporters()
         self._proxies: list[_Proxy] = []
         self._outages = Outages()
+        self.clocks = ClockAccount()
 
     @property
     def reporters_count(self) -> int:
@@ -156,6 +159,7 @@ class Ledger:
         self._take_records(events, numbers)
         self._take_counts(events, numbers)
         self._take_streams(events, numbers)
+        self.clocks.take(events, numbers)
         if self.keys is not None:
             self._noticed += self.keys.take(events)
         self._last_ns = int(events.column("received_time")[-1].as_py())
@@ -210,6 +214,7 @@ class Ledger:
     def _close_step(self, until_ns: int) -> Iterator[Statement]:
         yield from self._noticed
         self._noticed.clear()
+        yield from self.clocks.close_step(until_ns, self._reporters.all)
         for number, proxy in enumerate(self._proxies):
             for loss in proxy.account.settle(received_before_ns=until_ns - GRACE_NS):
                 proxy.minutes.lose(loss)

@@ -22,7 +22,8 @@ KEY_COLUMNS: Final = ("reporter_id", "reporter_spiffe_id", "reporter_token")
 REPORTERS_MAX: Final = 100_000
 """A sender can claim a new name with each stream; further ones are one reporter together."""
 
-_OVERFLOW: Final = "(others)"
+OVERFLOW: Final = "(others)"
+"""Stands for the reporters beyond that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class Reporters:
         if reporter.name is None:
             return -1
         if reporter not in self._numbers and len(self.all) >= REPORTERS_MAX:
-            reporter = Reporter(_OVERFLOW)
+            reporter = Reporter(OVERFLOW)
         if reporter not in self._numbers:
             self._numbers[reporter] = len(self.all)
             self.all.append(reporter)

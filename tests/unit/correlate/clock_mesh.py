@@ -111,3 +111,7 @@ def _columns(
 
 def arrivals(rows: list[Row]) -> Arrivals:
     return Arrivals(*_columns(list(rows), 4))
+
+
+def pairs(*rows: tuple[int, int, int, int, int, int, int]) -> ClockPairs:
+    return ClockPairs(*_columns(list(rows), 7))

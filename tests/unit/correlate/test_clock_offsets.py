@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,14 +13,17 @@ from meshtrail.correlate.clock_offsets import (
     OFFSET_NS_MAX,
     ClockEstimate,
     ClockOffsets,
-    ClockPairs,
 )
 from meshtrail.model.event import TimeQuality
-from tests.unit.correlate.clock_mesh import BEGIN, MS, S, SimulatedClock, SimulatedMesh, arrivals
-
-
-def pairs(*rows: tuple[int, int, int, int, int, int, int]) -> ClockPairs:
-    return ClockPairs(*np.array(rows, dtype=np.int64).reshape(-1, 7).T)
+from tests.unit.correlate.clock_mesh import (
+    BEGIN,
+    MS,
+    S,
+    SimulatedClock,
+    SimulatedMesh,
+    arrivals,
+    pairs,
+)
 
 
 def count(
