@@ -138,8 +138,10 @@ class ClockOffsets:
             Sending(*one): LeastDelayed(arrivals_count=one[0], delay_ns_max=one[1])
             for one in (ACCESS_LOGS, COUNTS, BATCHES)
         }
+        self._restarted_ns = -NO_BOUND
         self._floor_ns = np.full(1, -NO_BOUND, dtype=np.int64)
         self._high = np.zeros(1, dtype=np.int64)
+        self._is_alone = np.zeros(1, dtype=np.bool_)
         self._stepped: set[int] = set()
 
     def take_arrivals(self, arrivals: Arrivals, sending: tuple[int, int] | None) -> None:
@@ -182,6 +184,7 @@ class ClockOffsets:
         anchor_ns = pairs.received_ns - self._longest_ago(pairs)
         floor_ns = np.maximum(self._floor_ns[source], self._floor_ns[destination])
         fresh = anchor_ns >= floor_ns
+        fresh &= ~(self._is_alone[source] | self._is_alone[destination])
         # Began later: destination's clock - source's clock <= the difference of what they say.
         began = pairs.destination_time_ns - pairs.source_time_ns
         # Ended earlier: source's clock - destination's clock <= likewise.
@@ -210,12 +213,20 @@ class ClockOffsets:
 
     def restart(self, until_ns: int) -> None:
         """Drop all evidence: the collector's own clock was stepped, and runs true from then on."""
+        self._restarted_ns = until_ns
         self._drop(set(range(len(self._floor_ns))), until_ns)
+        self._is_alone[:] = False
 
     def _solve(self, until_ns: int) -> Iterator[tuple[int, ClockEstimate]]:
         while True:
+            own_low, own_high = self._own_bounds(until_ns)
+            contradicting = set(np.flatnonzero(own_low > own_high).tolist())
+            if contradicting:
+                # Those who were stepped, before others are reached by what they said.
+                self._drop(contradicting, until_ns)
+                continue
             differences = self._differences(until_ns)
-            low, certain, assumed = self._relaxed(differences, until_ns)
+            low, certain, assumed = self._relaxed(own_low, own_high, differences)
             high = np.minimum(certain.bounds, assumed.bounds)
             wrong = (low.bounds > high) | low.moving | certain.moving | assumed.moving
             # The collector's own clock is what all are measured by.
@@ -262,13 +273,21 @@ class ClockOffsets:
                 )
         self._stepped.clear()
 
-    def _relaxed(self, differences: Differences, now_ns: int) -> tuple[Relaxed, Relaxed, Relaxed]:
-        """Lower bounds, certain upper ones, and upper ones by assumption."""
+    def _own_bounds(self, now_ns: int) -> tuple[Int64s, Int64s]:
+        """Lower bounds, and upper ones by assumption, from arrivals alone."""
         both = (self._current, self._previous)
         low = np.maximum(*(evidence.low_at(now_ns) for evidence in both))
         assumed = np.minimum(*(evidence.high_at(now_ns) for evidence in both))
+        low[0] = assumed[0] = 0
+        return low, assumed
+
+    @staticmethod
+    def _relaxed(
+        low: Int64s, assumed: Int64s, differences: Differences
+    ) -> tuple[Relaxed, Relaxed, Relaxed]:
+        """Lower bounds, certain upper ones, and upper ones by assumption."""
         certain = np.full(len(low), NO_BOUND, dtype=np.int64)
-        low[0] = certain[0] = assumed[0] = 0
+        certain[0] = 0
         return (
             relax_low(low, differences),
             relax_high(certain, differences),
@@ -299,10 +318,16 @@ class ClockOffsets:
             return
         self._previous = self._current if before == generation - 1 else Evidence()
         self._current = Evidence()
+        self._is_alone[:] = False
         self._grow(len(self._floor_ns))
 
     def _drop(self, clocks: set[int], now_ns: int) -> None:
+        """Drop what is known of clocks, and take no pairs of theirs in this generation.
+
+        Who keeps saying what contradicts others could otherwise keep theirs from being known.
+        """
         clocks = clocks - {0}
+        self._is_alone[list(clocks)] = True
         for keeper in self._keepers():
             keeper.forget(clocks)
         self._floor_ns[list(clocks)] = now_ns
@@ -313,8 +338,10 @@ class ClockOffsets:
         missing = clocks_count - len(self._floor_ns)
         if missing > 0:
             unknown = np.full(missing, NO_BOUND, dtype=np.int64)
-            self._floor_ns = np.append(self._floor_ns, -unknown)
+            floor_ns = np.full(missing, self._restarted_ns, dtype=np.int64)
+            self._floor_ns = np.append(self._floor_ns, floor_ns)
             self._high = np.append(self._high, unknown)
+            self._is_alone = np.append(self._is_alone, np.zeros(missing, dtype=np.bool_))
         for keeper in self._keepers():
             keeper.grow(len(self._floor_ns))
 
@@ -328,11 +355,18 @@ def _near(time_ns: Int64s, received_ns: Int64s) -> npt.NDArray[np.bool_]:
 
 
 def _most_contradicted(differences: Differences) -> set[int]:
-    """The clocks that take part in most contradictions: the one that was stepped, if it was one."""
+    """The clocks that take part in most contradictions: the one that was stepped, if it was one.
+
+    Of several those with the fewest others: who was stepped contradicts all that it has.
+    """
     if not len(differences.most_ns):
         return set()
     earlier, later = find_contradictions(differences)
     # Clock 0 is the measure; what contradicts it is the other's fault.
-    counts = np.bincount(np.append(earlier, later))
-    counts[:1] = 0
-    return set(np.flatnonzero(counts == counts.max()).tolist()) if counts.any() else set()
+    others = np.bincount(np.append(differences.earlier, differences.later))
+    counts = np.bincount(np.append(earlier, later), minlength=len(others))
+    counts[0] = 0
+    if not counts.any():
+        return set()
+    most = np.flatnonzero(counts == counts.max())
+    return set(most[others[most] == others[most].min()].tolist())
