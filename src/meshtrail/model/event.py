@@ -174,7 +174,7 @@ COLUMNS: Final[tuple[Column, ...]] = (
         unit="ns",
     ),
     Column(16, "time_error", _I64, "at most so far is `time` minus it off", unit="ns"),
-    Column(17, "time_quality", _S, "bounded, estimated or unknown; null where `time` is"),
+    Column(17, "time_quality", _S, "how they are known; null where `time` is"),
     Column(20, "reporter_id", _S, "node id that the reporter claims", short="reporter"),
     Column(21, "reporter_cluster", _S, "cluster that the reporter claims"),
     Column(
