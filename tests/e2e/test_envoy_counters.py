@@ -13,8 +13,8 @@ import pytest
 from envoy.data.accesslog.v3 import accesslog_pb2
 from envoy.service.accesslog.v3 import als_pb2
 
-from meshtrail.collect.door import Door, KnownBlobs
 from meshtrail.collect.metrics import METRICS_METHOD, METRICS_SERVICE, MetricsFramer
+from meshtrail.collect.opening import KnownBlobs, StreamDoor
 from meshtrail.collect.payloads import CollectorFacts
 from meshtrail.collect.peer import Peer
 from meshtrail.collect.stream import Stream
@@ -68,7 +68,7 @@ class Collector:
             self.tcp += decoded.tcp_logs.log_entry
 
     def take_counters(self, stream: int, message: bytes) -> None:
-        door = Door(listener="l", collector=FACTS, blobs=KnownBlobs())
+        door = StreamDoor(listener="l", collector=FACTS, blobs=KnownBlobs())
         with self.lock:
             new = MetricsFramer(door, Stream(), Peer(address="a"))
             framer = self.framers.setdefault(stream, new)

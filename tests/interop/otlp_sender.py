@@ -59,7 +59,7 @@ def main(protocol: str, endpoint: str) -> None:
         make("metrics", "metric_exporter", "OTLPMetricExporter"), export_interval_millis=3.6e6
     )
     metrics = MeterProvider(resource=resource, metric_readers=[reader])
-    counter = metrics.get_meter("sender").create_counter("cluster.upstream_rq_completed")
+    counter = metrics.get_meter("sender").create_counter("access_logs.grpc_access_log.logs_dropped")
     for number in range(RECORDS_COUNT):
         logger.info("log %d", number)
         with traces.get_tracer("sender").start_as_current_span(f"span {number}"):

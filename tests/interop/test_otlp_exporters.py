@@ -89,4 +89,4 @@ def test_what_the_official_exporters_send_arrives_and_is_acknowledged(
         assert f"span {number}".encode() in span.payload
         assert not log.flags | span.flags
     _, metrics, _ = stream_of(entries, "MetricsService")
-    assert b"cluster.upstream_rq_completed" in metrics.payload
+    assert b"access_logs.grpc_access_log.logs_dropped" in metrics.payload

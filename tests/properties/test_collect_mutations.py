@@ -7,7 +7,7 @@ import resource
 from typing import TYPE_CHECKING
 
 from meshtrail.collect.als import AlsFramer
-from meshtrail.collect.door import Door, KnownBlobs
+from meshtrail.collect.opening import KnownBlobs, StreamDoor
 from meshtrail.collect.payloads import CollectorFacts
 from meshtrail.collect.peer import Peer
 from meshtrail.collect.stream import Stream
@@ -69,7 +69,7 @@ def test_mutated_messages_are_all_journaled_and_numbered_without_holes(tmp_path:
     chance = random.Random(7)  # noqa: S311 - not a secret
     before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     facts = CollectorFacts(version="1", started_ns=NOW, config_sha256=bytes(32))
-    door = Door(listener="l", collector=facts, blobs=KnownBlobs())
+    door = StreamDoor(listener="l", collector=facts, blobs=KnownBlobs())
     framer = AlsFramer(door, Stream(), Peer(address="p"))
     pending = []
     with JournalWriter(tmp_path / "journal" / "collect", clock=FakeClock()) as writer:

@@ -15,7 +15,7 @@ from meshtrail.model.entry import PayloadFormat
 from meshtrail.sources.als_frame import FrameShape, inspect_frame
 
 if TYPE_CHECKING:
-    from meshtrail.collect.door import Door
+    from meshtrail.collect.opening import StreamDoor
     from meshtrail.collect.peer import Peer
     from meshtrail.collect.stream import Stream
     from meshtrail.journal import Frame
@@ -29,7 +29,7 @@ ALS_SOURCE = "envoy-als"
 class AlsFramer:
     """Makes the frames of one ALS stream, message after message."""
 
-    def __init__(self, door: Door, stream: Stream, peer: Peer) -> None:
+    def __init__(self, door: StreamDoor, stream: Stream, peer: Peer) -> None:
         self._stream = stream
         self._opening = Opening(door, stream, peer, service=ALS_SERVICE)
 

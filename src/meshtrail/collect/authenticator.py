@@ -6,7 +6,7 @@ sender says in its payload is never one of them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from meshtrail.collect.address import find_ip
 from meshtrail.collect.peer import (
@@ -35,6 +35,26 @@ if TYPE_CHECKING:
 _AUTHORIZATION: Final = "authorization"
 _TELL_EVERY_NS: Final = 10_000_000_000
 """A refused sender comes back at once, and there may be thousands of them."""
+
+
+class Identify(Protocol):
+    """Says who is at the other end."""
+
+    def __call__(
+        self, address: str, certificate: bytes | None, headers: Headers, source: str, /
+    ) -> Peer:
+        """The peer.
+
+        Args:
+            address: of the peer, as the socket saw it.
+            certificate: of the peer, DER or PEM, verified by TLS; None without one.
+            headers: of the call or request.
+            source: kind of telemetry that it wants to send: ``envoy-als`` or ``otlp``.
+
+        Raises:
+            UnauthenticatedError: it does not show what it has to.
+        """
+        ...
 
 
 class Authenticator:

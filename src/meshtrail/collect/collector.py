@@ -14,13 +14,13 @@ from meshtrail.collect.als import ALS_METHOD, ALS_SERVICE, ALS_SOURCE, AlsFramer
 from meshtrail.collect.authenticator import Authenticator
 from meshtrail.collect.clock import CollectorClock
 from meshtrail.collect.credentials import CertificateFiles
-from meshtrail.collect.door import Door, KnownBlobs
 from meshtrail.collect.metrics import (
     METRICS_METHOD,
     METRICS_SERVICE,
     METRICS_SOURCE,
     MetricsFramer,
 )
+from meshtrail.collect.opening import KnownBlobs, StreamDoor
 from meshtrail.collect.options import OFF
 from meshtrail.collect.otlp_doors import OtlpDoors
 from meshtrail.collect.own_stream import OwnStream
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 CLOCK_CHECK_S = 1.0
 
-_STREAMED: Final[dict[str, tuple[str, Callable[[Door, Stream, Peer], Framer]]]] = {
+_STREAMED: Final[dict[str, tuple[str, Callable[[StreamDoor, Stream, Peer], Framer]]]] = {
     f"/{ALS_SERVICE}/{ALS_METHOD}": (ALS_SOURCE, AlsFramer),
     f"/{METRICS_SERVICE}/{METRICS_METHOD}": (METRICS_SOURCE, MetricsFramer),
 }
@@ -145,7 +145,7 @@ class _Collector:
         self._commit = GroupCommit(journal, stalls=self._stalls, sleep=sleep)
         self._own = OwnStream(commit=self._commit, clock=self._clock, diag=diag)
         self._tokens = TokenFile(options.tokens, diag=diag) if options.tokens else None
-        self._door = Door(listener=options.grpc, collector=self._facts, blobs=KnownBlobs())
+        self._door = StreamDoor(listener=options.grpc, collector=self._facts, blobs=KnownBlobs())
         self._authenticator = self._make_authenticator(options.grpc)
         self._otlp = OtlpDoors(
             options,
@@ -221,7 +221,6 @@ class _Collector:
         self._own.close()
         self._commit.close()
         await self._commit.flush()
-        await server.drained()
         self._diag.info("collect_stopped")
 
     def _make_authenticator(self, listener: str) -> Authenticator:
@@ -236,7 +235,7 @@ class _Collector:
         )
 
     def _begin(
-        self, source: str, make_framer: Callable[[Door, Stream, Peer], Framer], peer: Peer
+        self, source: str, make_framer: Callable[[StreamDoor, Stream, Peer], Framer], peer: Peer
     ) -> Receiving:
         stream = Stream()
         return Receiving(

@@ -9,8 +9,8 @@ from meshtrail.collect.address import format_peer
 if TYPE_CHECKING:
     import grpc.aio
 
+    from meshtrail.collect.authenticator import Identify
     from meshtrail.collect.peer import Peer
-    from meshtrail.collect.sender_identity import Identify
 
 
 def identify_caller(

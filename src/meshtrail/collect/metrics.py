@@ -15,7 +15,7 @@ from meshtrail.model.entry import EntryFlags, PayloadFormat
 from meshtrail.sources.counters import cut_envoy_metrics
 
 if TYPE_CHECKING:
-    from meshtrail.collect.door import Door
+    from meshtrail.collect.opening import StreamDoor
     from meshtrail.collect.peer import Peer
     from meshtrail.collect.stream import Stream
     from meshtrail.journal import Frame
@@ -30,7 +30,7 @@ METRICS_SOURCE = "envoy-metrics"
 class MetricsFramer:
     """Makes the frames of one stream of counters, message after message."""
 
-    def __init__(self, door: Door, stream: Stream, peer: Peer) -> None:
+    def __init__(self, door: StreamDoor, stream: Stream, peer: Peer) -> None:
         self._stream = stream
         self._opening = Opening(door, stream, peer, service=METRICS_SERVICE)
 

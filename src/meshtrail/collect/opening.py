@@ -6,6 +6,8 @@ The same for every service whose first message carries an identifier.
 from __future__ import annotations
 
 import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from meshtrail.collect.payloads import Sender, stream_opened
@@ -15,11 +17,47 @@ from meshtrail.model.entry import EntryType
 from meshtrail.sources.als_identifier import decode_identifier
 
 if TYPE_CHECKING:
-    from meshtrail.collect.door import Door
+    from meshtrail.collect.payloads import CollectorFacts
     from meshtrail.collect.peer import Peer
     from meshtrail.collect.stream import Stream
     from meshtrail.journal import Frame
     from meshtrail.units import UnixNanos
+
+_KNOWN_BLOBS_MAX = 4_096
+
+
+class KnownBlobs:
+    """Which blobs this process has put into the journal already; the oldest are forgotten.
+
+    Every stream of an Envoy begins with the same 60 kB: once is enough.
+    """
+
+    def __init__(self) -> None:
+        self._digests: OrderedDict[bytes, None] = OrderedDict()
+
+    def add(self, digest: bytes) -> bool:
+        """Note a blob; True when it was not known."""
+        is_new = digest not in self._digests
+        self._digests[digest] = None
+        self._digests.move_to_end(digest)
+        if len(self._digests) > _KNOWN_BLOBS_MAX:
+            self._digests.popitem(last=False)
+        return is_new
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamDoor:
+    """What all streams of a service have in common.
+
+    Attributes:
+        listener: the address that was listened on.
+        collector: for stream-opened entries.
+        blobs: the identifiers that were journaled.
+    """
+
+    listener: str
+    collector: CollectorFacts
+    blobs: KnownBlobs
 
 
 class Opening:
@@ -29,7 +67,7 @@ class Opening:
         is_done: whether the stream-opened entry was made.
     """
 
-    def __init__(self, door: Door, stream: Stream, peer: Peer, *, service: str) -> None:
+    def __init__(self, door: StreamDoor, stream: Stream, peer: Peer, *, service: str) -> None:
         self.is_done = False
         self._door = door
         self._stream = stream

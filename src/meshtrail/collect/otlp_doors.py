@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from meshtrail.collect.authenticator import Authenticator
     from meshtrail.collect.clock import CollectorClock
     from meshtrail.collect.diag import Diag
-    from meshtrail.collect.door import Door
+    from meshtrail.collect.opening import StreamDoor
     from meshtrail.collect.options import CollectOptions
     from meshtrail.journal import GroupCommit
 
@@ -61,7 +61,7 @@ class OtlpDoors:
         self,
         options: CollectOptions,
         *,
-        door: Callable[[], Door],
+        door: Callable[[], StreamDoor],
         commit: GroupCommit,
         clock: CollectorClock,
         left_exports: bytes,

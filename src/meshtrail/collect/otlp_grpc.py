@@ -19,10 +19,10 @@ from meshtrail.errors import InputError, RequestError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from meshtrail.collect.door import Door
+    from meshtrail.collect.authenticator import Identify
     from meshtrail.collect.in_flight import Held, InFlight
+    from meshtrail.collect.opening import StreamDoor
     from meshtrail.collect.otlp import OtlpExports, Taken
-    from meshtrail.collect.sender_identity import Identify
     from meshtrail.sources.otlp_frame import Signal
 
     Context = grpc.aio.ServicerContext[bytes, bytes]
@@ -50,7 +50,7 @@ class OtlpGrpc:
         exports: OtlpExports,
         in_flight: InFlight,
         identify: Identify,
-        door: Callable[[], Door],
+        door: Callable[[], StreamDoor],
         message_bytes_max: int,
     ) -> None:
         self._exports = exports

@@ -18,10 +18,10 @@ from meshtrail.sources.otlp_frame import Signal
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from meshtrail.collect.door import Door
+    from meshtrail.collect.authenticator import Identify
     from meshtrail.collect.in_flight import Held, InFlight
+    from meshtrail.collect.opening import StreamDoor
     from meshtrail.collect.otlp import OtlpExports
-    from meshtrail.collect.sender_identity import Identify
     from meshtrail.http.asgi import Receive, Scope, Send
     from meshtrail.http.connection import BoundedConnection
 
@@ -54,7 +54,7 @@ class OtlpHttp:
         exports: OtlpExports,
         in_flight: InFlight,
         identify: Identify,
-        door: Callable[[], Door],
+        door: Callable[[], StreamDoor],
         message_bytes_max: int,
     ) -> None:
         self._exports = exports

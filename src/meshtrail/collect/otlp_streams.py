@@ -22,7 +22,7 @@ from meshtrail.sources.otlp_resource import decode_json_resource, decode_resourc
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
 
-    from meshtrail.collect.door import Door
+    from meshtrail.collect.opening import StreamDoor
     from meshtrail.collect.peer import Peer
     from meshtrail.collect.tally import Tally
     from meshtrail.journal import Frame
@@ -45,7 +45,7 @@ class Caller:
         is_gone: whether the connection is lost.
     """
 
-    door: Door
+    door: StreamDoor
     transport: str
     connection: Hashable
     peer: Peer

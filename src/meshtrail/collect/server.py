@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from meshtrail.collect.address import Address
+    from meshtrail.collect.authenticator import Identify
     from meshtrail.collect.diag import Diag
     from meshtrail.collect.peer import Peer
     from meshtrail.collect.receiving import Receiving
-    from meshtrail.collect.sender_identity import Identify
 
     Context = grpc.aio.ServicerContext[bytes, bytes]
     Answer = Callable[[Context], Awaitable[bytes]]
@@ -134,7 +134,6 @@ class GrpcServer(grpc.GenericRpcHandler):
         self._sleep = sleep
         self._receiving: set[Receiving] = set()
         self._is_refusing = False
-        self._draining: asyncio.Task[None] | None = None
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._handlers = {
             path: _method_handler(partial(self._handle, streams[path])) for path in streams
@@ -171,7 +170,7 @@ class GrpcServer(grpc.GenericRpcHandler):
     async def drain(self) -> None:
         """Take no new streams, and read what has been delivered of those that there are."""
         # gRPC tells senders to go elsewhere and refuses new streams as soon as this runs.
-        self._draining = self._tasks.create_task(self._server.stop(_DRAIN_S_MAX + 1))
+        self._tasks.create_task(self._server.stop(_DRAIN_S_MAX + 1))
         waited_s = 0.0
         before = -1
         while (count := self._messages_count()) != before and waited_s < _DRAIN_S_MAX:
@@ -184,11 +183,6 @@ class GrpcServer(grpc.GenericRpcHandler):
         for receiving in self._receiving:
             receiving.close(CloseReason.SHUTDOWN)
         self._ended.set_result(None)
-
-    async def drained(self) -> None:
-        """Return when every call has its answer, or too much time has passed since ``drain``."""
-        if self._draining is not None:
-            await asyncio.wait([self._draining])
 
     async def stop(self) -> None:
         """Cut every connection."""

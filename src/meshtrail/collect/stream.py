@@ -66,20 +66,18 @@ class Stream:
         framing: Framing,
         payload_format: PayloadFormat,
         received_ns: UnixNanos,
-        entry_type: EntryType = EntryType.RECORD,
         flags: EntryFlags = EntryFlags(0),
     ) -> Frame:
-        """A frame of records, or of counters, as it arrived. Only records count in the totals."""
-        if entry_type is EntryType.RECORD:
-            self.frames_count += 1
-            self.records_count += records_count
+        """A frame of records as it arrived."""
+        self.frames_count += 1
+        self.records_count += records_count
         return Frame(
             data=data,
             received_ns=received_ns,
             stream=self.id,
             first_seq=self._take_seqs(records_count),
             records_count=records_count,
-            entry_type=entry_type,
+            entry_type=EntryType.RECORD,
             framing=framing,
             payload_format=payload_format,
             flags=flags,

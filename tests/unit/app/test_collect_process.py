@@ -48,7 +48,7 @@ def child(tmp_path: Path) -> Child:
         format_process_options(
             data=layout.root,
             key_file=tmp_path / "log.key",
-            tables={"collect": {"grpc": "127.0.0.1:0"}},
+            tables={"collect": {"grpc": "127.0.0.1:0", "otlp_http": "127.0.0.1:0"}},
             overrides={},
             folder=tmp_path,
         )
@@ -63,7 +63,11 @@ def test_it_listens_tells_the_real_port_and_keeps_it_for_the_next_start(
     host, _, port = told["grpc"].rpartition(":")
     assert (host, int(port) > 0, told["mtls"]) == ("127.0.0.1", True, False)
     assert told["security"] == "plaintext, loopback only"
-    assert told["keep"] == {"collect.grpc": told["grpc"]}
+    assert told["otlp_http"].startswith("127.0.0.1:")
+    assert told["keep"] == {
+        "collect.grpc": told["grpc"],
+        "collect.otlp_http": told["otlp_http"],
+    }
     # Its own stream says when it recorded: opened and closed are in the journal.
     journal = JournalReader(tmp_path / "data" / "journal" / WRITER).read()
     assert journal is not None

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshtrail.collect.als import AlsFramer
-from meshtrail.collect.door import Door, KnownBlobs
+from meshtrail.collect.opening import KnownBlobs, StreamDoor
 from meshtrail.collect.payloads import CollectorFacts
 from meshtrail.collect.peer import Peer
 from meshtrail.collect.stream import Stream
@@ -35,7 +35,7 @@ TCP = [tcp_record()]
 
 
 def new_framer(blobs: KnownBlobs | None = None, peer: Peer | None = None) -> AlsFramer:
-    door = Door(listener="127.0.0.1:1", collector=FACTS, blobs=blobs or KnownBlobs())
+    door = StreamDoor(listener="127.0.0.1:1", collector=FACTS, blobs=blobs or KnownBlobs())
     return AlsFramer(door, Stream(), peer or Peer(address="10.0.0.7:1"))
 
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from meshtrail.collect.door import Door, KnownBlobs
 from meshtrail.collect.metrics import METRICS_SERVICE, MetricsFramer
+from meshtrail.collect.opening import KnownBlobs, StreamDoor
 from meshtrail.collect.payloads import CollectorFacts
 from meshtrail.collect.peer import Peer
 from meshtrail.collect.stream import Stream
@@ -30,7 +30,7 @@ OPENED = ("STREAM_OPENED", "MESHTRAIL_JSON", 0)
 
 
 def new_framer(stream: Stream | None = None, blobs: KnownBlobs | None = None) -> MetricsFramer:
-    door = Door(listener="127.0.0.1:1", collector=FACTS, blobs=blobs or KnownBlobs())
+    door = StreamDoor(listener="127.0.0.1:1", collector=FACTS, blobs=blobs or KnownBlobs())
     return MetricsFramer(door, stream or Stream(), Peer(address="10.0.0.7:1", detail="odd"))
 
 

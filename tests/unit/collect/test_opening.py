@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from meshtrail.collect.door import Door, KnownBlobs
-from meshtrail.collect.opening import Opening
+from meshtrail.collect.opening import KnownBlobs, Opening, StreamDoor
 from meshtrail.collect.payloads import CollectorFacts
 from meshtrail.collect.peer import Peer
 from meshtrail.collect.stream import Stream
@@ -14,7 +13,7 @@ FACTS = CollectorFacts(version="1", started_ns=NOW, config_sha256=bytes(32))
 
 
 def new_opening(peer: Peer | None = None) -> Opening:
-    door = Door(listener="127.0.0.1:1", collector=FACTS, blobs=KnownBlobs())
+    door = StreamDoor(listener="127.0.0.1:1", collector=FACTS, blobs=KnownBlobs())
     return Opening(door, Stream(), peer or Peer(address="10.0.0.7:1"), service="some.Service")
 
 

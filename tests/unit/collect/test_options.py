@@ -90,8 +90,35 @@ def test_security_is_said_for_people(given: dict[str, Any], said: str) -> None:
     assert CollectOptions(**given).describe_security() == said
 
 
-@pytest.mark.parametrize("name", ["message_bytes_max", "streams_max"])
+BOUNDS = [
+    "message_bytes_max",
+    "streams_max",
+    "otlp_requests_max",
+    "otlp_streams_max",
+    "otlp_connection_streams_max",
+    "otlp_connections_max",
+]
+
+
+@pytest.mark.parametrize("name", BOUNDS)
 def test_bound_below_one_is_refused(name: str) -> None:
     bounds: dict[str, Any] = {name: 0}
     with pytest.raises(ConfigError, match=name):
         CollectOptions(**bounds)
+
+
+def test_otlp_over_http_is_on_loopback_or_off() -> None:
+    assert CollectOptions().otlp_http == "127.0.0.1:4318"
+    assert CollectOptions().is_otlp_http_on
+    assert not CollectOptions(otlp_http="off").is_otlp_http_on
+    for address in ("0.0.0.0:4318", "[::]:4318", "collector:4318"):
+        with pytest.raises(ConfigError, match="not a loopback address"):
+            CollectOptions(otlp_http=address)
+    with pytest.raises(ConfigError, match="is not an address"):
+        CollectOptions(otlp_http="on")
+
+
+def test_room_for_exports_is_enough_for_the_largest_packed_and_unpacked() -> None:
+    CollectOptions(message_bytes_max=1_000, otlp_bytes_max=4_000)
+    with pytest.raises(ConfigError, match="otlp_bytes_max must be at least 4 times"):
+        CollectOptions(message_bytes_max=1_000, otlp_bytes_max=3_999)

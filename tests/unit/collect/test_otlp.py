@@ -7,7 +7,7 @@ import pytest
 
 from meshtrail.collect import otlp
 from meshtrail.collect.clock import CollectorClock
-from meshtrail.collect.door import Door, KnownBlobs
+from meshtrail.collect.opening import KnownBlobs, StreamDoor
 from meshtrail.collect.otlp import OtlpExports, Taken, sender_of
 from meshtrail.collect.otlp_cut import Export
 from meshtrail.collect.otlp_streams import Caller, OtlpStreams
@@ -78,7 +78,7 @@ class Scene:
             hold_seconds_max=hold_seconds_max,
         )
         facts = CollectorFacts(version="1", started_ns=UnixNanos(1), config_sha256=bytes(32))
-        self.door = Door(listener="l", collector=facts, blobs=KnownBlobs())
+        self.door = StreamDoor(listener="l", collector=facts, blobs=KnownBlobs())
 
     async def take(
         self,

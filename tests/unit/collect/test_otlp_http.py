@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gzip
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,10 +13,11 @@ from google.rpc import status_pb2
 
 from meshtrail.collect import otlp, otlp_http
 from meshtrail.collect.authenticator import Authenticator
-from meshtrail.errors import UnauthenticatedError
+from meshtrail.errors import DurabilityError, UnauthenticatedError
 from meshtrail.journal import JournalOptions
 from meshtrail.model.entry import PayloadFormat
 from meshtrail.sources.otlp_frame import Signal
+from meshtrail.store.durable import Disk
 from tests.collect_rig import QUICK, by_stream, read_entries, records
 from tests.fake_disks import SmallDisk
 from tests.otlp_messages import export, export_of, json_export, record, resource_part
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
     from meshtrail.collect.peer import Peer
     from tests.collect_rig import Collector
+    from tests.otlp_rig import Answer
 
 
 @pytest.fixture
@@ -50,7 +54,10 @@ REFUSED: list[tuple[dict[str, Any], int]] = [
 ]
 
 
-@pytest.mark.parametrize(("request_", "status"), REFUSED, ids=str)
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [pytest.param(*case, id=f"{case[1]} {at}") for at, case in enumerate(REFUSED)],
+)
 def test_a_request_that_is_refused_is_told_so_in_its_own_encoding(
     directory: Path, request_: dict[str, Any], status: int
 ) -> None:
@@ -157,6 +164,34 @@ def test_requests_of_one_connection_share_its_streams_also_when_pipelined(direct
     (stream,) = by_stream(play(directory, scene))
     assert records(stream) == [record(text) for text in "abc"]
     assert stream[-1].json["reason"] == "ended"
+
+
+def test_at_the_end_an_idle_connection_is_closed_and_a_request_under_way_is_answered(
+    directory: Path,
+) -> None:
+    async def scene(collector: Collector) -> None:
+        assert collector.otlp_http is not None
+        host, _, port = collector.otlp_http.rpartition(":")
+        idle, idle_writer = await asyncio.open_connection(host, int(port))
+        idle_writer.write(request_of(export_of("a")))
+        assert (await idle.readline()).startswith(b"HTTP/1.1 200 ")
+        slow, slow_writer = await asyncio.open_connection(host, int(port))
+        whole = request_of(export_of("b"))
+        begun = whole.replace(b"host:", b"expect: 100-continue\r\nhost:")[:-3]
+        slow_writer.write(begun)
+        assert await slow.readline() == b"HTTP/1.1 100 Continue\r\n"
+        collector.stop.set()
+        while await idle.read(1_000):
+            pass
+        slow_writer.write(whole[-3:])
+        assert b"HTTP/1.1 200 " in await slow.read()
+        for writer in (idle_writer, slow_writer):
+            writer.close()
+            await writer.wait_closed()
+
+    streams = by_stream(play(directory, scene))
+    assert [records(stream) for stream in streams] == [[record("a")], [record("b")]]
+    assert [stream[-1].json["reason"] for stream in streams] == ["shutdown", "shutdown"]
 
 
 def test_a_sender_that_goes_in_the_middle_of_a_body_leaves_nothing_behind(directory: Path) -> None:
@@ -273,3 +308,32 @@ def test_an_export_larger_than_a_file_of_the_journal_is_taken(directory: Path) -
             assert (await ask(collector, export_of(text)))[0] == 200
 
     assert records(play(directory, scene, journal_options=options))[0] == record("a" * 5_000)
+
+
+def test_a_failed_fsync_is_never_acknowledged_and_ends_the_collector(directory: Path) -> None:
+    answers: list[Answer] = []
+
+    async def scene(collector: Collector) -> None:
+        assert (await ask(collector, export_of("a")))[0] == 200
+        await collector.closed(1)
+        disk.is_failing = True
+        answers.append(await ask(collector, export_of("b")))
+
+    disk = FsyncDisk()
+    with pytest.raises(ExceptionGroup) as caught:
+        play(directory, scene, disk=disk)
+    assert caught.group_contains(DurabilityError)
+    ((status, headers, _),) = answers
+    assert (status, headers["retry-after"]) == (503, "1")
+
+
+class FsyncDisk(Disk):
+    """A disk whose next fsync fails when it is told so."""
+
+    def __init__(self) -> None:
+        self.is_failing = False
+
+    def fsync(self, fd: int) -> None:
+        if self.is_failing:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        super().fsync(fd)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from meshtrail.collect.door import Door, KnownBlobs
+from meshtrail.collect.opening import KnownBlobs, StreamDoor
 from meshtrail.collect.otlp_streams import IDLE_NS_MAX, Caller, OtlpStreams, StreamKind
 from meshtrail.collect.payloads import CloseReason, CollectorFacts
 from meshtrail.collect.peer import AUTH_MTLS, Peer
@@ -35,7 +35,7 @@ class Scene:
             tally=self.tally,
         )
         facts = CollectorFacts(version="1", started_ns=UnixNanos(1), config_sha256=bytes(32))
-        self.door = Door(listener="l", collector=facts, blobs=KnownBlobs())
+        self.door = StreamDoor(listener="l", collector=facts, blobs=KnownBlobs())
         self.frames: list[Frame] = []
 
     def caller(self, connection: str = "c", peer: Peer | None = None) -> Caller:

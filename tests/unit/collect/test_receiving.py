@@ -7,7 +7,7 @@ import pytest
 
 from meshtrail.collect.als import AlsFramer
 from meshtrail.collect.clock import CollectorClock
-from meshtrail.collect.door import Door, KnownBlobs
+from meshtrail.collect.opening import KnownBlobs, StreamDoor
 from meshtrail.collect.payloads import CloseReason, CollectorFacts
 from meshtrail.collect.peer import Peer
 from meshtrail.collect.receiving import Receiving
@@ -61,7 +61,7 @@ class Scene:
         self.diag = FakeDiag()
         facts = CollectorFacts(version="1", started_ns=UnixNanos(1), config_sha256=bytes(32))
         self.stream = Stream()
-        door = Door(listener="l", collector=facts, blobs=KnownBlobs())
+        door = StreamDoor(listener="l", collector=facts, blobs=KnownBlobs())
         self.framer = AlsFramer(door, self.stream, Peer(address="p"))
         self.receiving = Receiving(
             stream=self.stream,

@@ -27,7 +27,7 @@ async def answer_ok(scope: Scope, receive: Receive, send: Send) -> None:
 @contextlib.asynccontextmanager
 async def listening(app: ASGIApp, *, connections_max: int = 9) -> AsyncIterator[int]:
     ready = asyncio.Event()
-    server = Server(app, connections_max=connections_max, on_ready=ready.set)
+    server = Server(app, connections_max=connections_max, on_ready=ready.set, keep_alive_seconds=60)
     with open_socket(parse_address("127.0.0.1:0"), option="--http") as socket:
         async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
             tasks.create_task(server.serve([socket]))
@@ -166,3 +166,43 @@ def test_a_handler_can_cut_its_connection() -> None:
         assert not (await talk(port, head_of(200))).endswith(b"0\r\n\r\n")
 
     run(test, cut)
+
+
+def test_who_goes_on_sending_a_body_that_was_answered_is_cut_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connection, "HEAD_SECONDS_MAX", 0.1)
+    head = REQUEST.replace(b"GET", b"POST") + b"content-length: 1000\r\n\r\n"
+
+    async def test(port: int) -> None:
+        # It is read to the end, so that its sender comes to read the answer; but not for ever.
+        assert (await talk(port, head, b"x" * 999)).startswith(b"HTTP/1.1 200 ")
+        both = await talk(port, head + b"x" * 1_000, head_of(200))
+        assert both.count(b"HTTP/1.1 200 OK") == 2
+
+    run(test)
+
+
+def test_a_connection_says_when_nobody_is_there_any_more() -> None:
+    lost: list[Exception | None] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        found = scope["extensions"][connection.CONNECTION]
+        assert not found.is_lost
+        assert found.certificate_der is None
+        found.when_lost(note)
+        await Response(b"ok")(scope, receive, send)
+        assert lost == []
+
+    def note(error: Exception | None) -> None:
+        lost.append(error)
+        gone.set()
+
+    gone = asyncio.Event()
+
+    async def test(port: int) -> None:
+        assert (await talk(port, head_of(200))).endswith(b"ok")
+        await gone.wait()
+        assert lost == [None]
+
+    run(test, app)

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshtrail.errors import JournalDamageError
-from meshtrail.journal import ROW_DTYPE, Frame, Framing, JournalSlice, ReadPosition
+from meshtrail.journal import (
+    ROW_DTYPE,
+    Frame,
+    Framing,
+    JournalSlice,
+    ReadPosition,
+    export_frame,
+)
 from meshtrail.log.intake import EntryBatch, count_usual_records, make_entries
 from meshtrail.model.entry import (
     PAYLOAD_BYTES_MAX,
@@ -314,3 +321,12 @@ def test_entry_types_of_meshtrail_keep_their_place_among_records() -> None:
         EntryType.RECORD,
         EntryType.STREAM_CLOSED,
     ]
+
+
+def test_digests_of_exports_become_no_entries() -> None:
+    load = KnownLoad(FakeClock())
+    opened = load.opened()
+    digest = export_frame(bytes(16), received_ns=opened.received_ns)
+    batch = make([digest, opened, digest, load.http(opened.stream, 2), digest])
+    assert len(batch.entries) == 3
+    assert batch.blobs == []

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pyarrow.parquet as pq
 import pytest
 
-from meshtrail.collect.door import Door, KnownBlobs
 from meshtrail.collect.metrics import MetricsFramer
+from meshtrail.collect.opening import KnownBlobs, StreamDoor
 from meshtrail.collect.payloads import CloseReason, CollectorFacts
 from meshtrail.collect.peer import Peer
 from meshtrail.collect.stream import Stream
@@ -96,7 +96,7 @@ def test_sealed_log_that_is_put_back_is_a_rollback_to_its_lock_record(
 
 
 def test_log_with_pushes_of_counters_is_clean_and_the_large_ones_are_read(rig: LogRig) -> None:
-    door = Door(
+    door = StreamDoor(
         listener="l",
         collector=CollectorFacts(
             version="1", started_ns=UnixNanos(1), config_sha256=hashlib.sha256(b"{}").digest()
