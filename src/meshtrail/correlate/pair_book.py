@@ -21,9 +21,11 @@ from meshtrail.model.event import EVENT_SCHEMA
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy.typing as npt
+
     from meshtrail.correlate.statements import Statement
 
-PAIRED_COLUMNS: Final = COLUMNS
+PAIRED_COLUMNS: Final = (*COLUMNS, "time_offset", "time_error")
 """The event columns that are read."""
 
 _MINUTE: Final = 60_000_000_000
@@ -31,13 +33,15 @@ OPTIONS: Final = PairingOptions(late_ns=2 * _MINUTE, alive_ns=5 * _MINUTE, longe
 """Shorter than pairing's own, so that a start has less of the log to read again."""
 
 TOLERANCE_NS: Final = 2_000_000_000
-"""How far two proxies' clocks may be apart where nothing is known of them."""
+"""How far two proxies' clocks may be apart at least where nothing is known of them."""
+
+_TOLERANCE_NS_MAX: Final = 60 * _MINUTE
 
 ENTRIES_MAX: Final = 16
 """Entries that a finding names; they are examples, and it says how many there are."""
 
 _COUNTED: Final = {"expected": "expected", "paired": "paired", "locally_answered": "answered"}
-_NOTHING: Final = pa.schema([EVENT_SCHEMA.field(name) for name in COLUMNS]).empty_table()
+_NOTHING: Final = pa.schema([EVENT_SCHEMA.field(name) for name in PAIRED_COLUMNS]).empty_table()
 _S: Final = pa.string()
 
 Names = tuple[str | None, str | None]
@@ -74,20 +78,27 @@ class PairBook:
         """Note that nobody's records came in for some time."""
         self._gaps.append(Gap(reporter=None, from_ns=from_ns, until_ns=until_ns, known_ns=until_ns))
 
-    def take(self, events: pa.Table) -> None:
-        """Take the next events: ``PAIRED_COLUMNS``, in the order of the log."""
+    def take(self, events: pa.Table) -> pa.Table:
+        """Take the next events, and give the pairs that they make.
+
+        Args:
+            events: ``PAIRED_COLUMNS``, n rows in the order of the log.
+
+        Returns:
+            ``PAIR_SCHEMA``.
+        """
         received = events.column("received_time").to_numpy()
         if len(received) and received[0] < self._promised_ns:
             # It waited for a disk while time was passed on: by now it is as old as that.
             at = events.schema.get_field_index("received_time")
             raised = pa.array(np.maximum(received, self._promised_ns))
             events = events.set_column(at, events.schema.field(at), raised)
-        self._take(events, watermark_ns=None)
+        return self._take(events, watermark_ns=None)
 
-    def pass_time(self, until_ns: int) -> None:
-        """Go on to a moment until which nothing more can come in."""
+    def pass_time(self, until_ns: int) -> pa.Table:
+        """Go on to a moment until which nothing more can come in, and give pairs likewise."""
         self._promised_ns = max(self._promised_ns, until_ns)
-        self._take(_NOTHING, watermark_ns=self._promised_ns)
+        return self._take(_NOTHING, watermark_ns=self._promised_ns)
 
     def take_counts(self) -> Iterator[tuple[Names, int, str, int]]:
         """Changes to the figures of reporters: names, minute, figure, by how much."""
@@ -120,10 +131,10 @@ class PairBook:
                 entries=retracted[:ENTRIES_MAX],
             )
 
-    def _take(self, events: pa.Table, *, watermark_ns: int | None) -> None:
+    def _take(self, events: pa.Table, *, watermark_ns: int | None) -> pa.Table:
         gaps, self._gaps = self._gaps, []
         found = self._pairing.take(
-            events, watermark_ns=watermark_ns, tolerance_ns=TOLERANCE_NS, gaps=gaps
+            events, watermark_ns=watermark_ns, tolerance_ns=_tolerance(events), gaps=gaps
         )
         self._note_unpaired(found.unpaired)
         for end in ("source", "destination"):
@@ -136,6 +147,7 @@ class PairBook:
             for count, figure in _COUNTED.items():
                 if row[count]:
                     self._counts[names, row["minute"], figure] += row[count]
+        return found.pairs
 
     def _note_unpaired(self, unpaired: pa.Table) -> None:
         # Nothing was to be expected of an end that is in no mesh.
@@ -167,6 +179,28 @@ class PairBook:
         for row in found.to_pylist():
             group = self._unpaired[(row["name"], row["spiffe_id"]), row["reason"]]
             group.add(row["entry_count"], row["from_min"], row["until_max"], row["entries"])
+
+
+def _tolerance(events: pa.Table) -> npt.NDArray[np.int64]:
+    """How far the clock of each one's reporter may be from another's: int64[n].
+
+    Of two records the larger counts, so each is twice what it is off. Where nothing is known of a
+    clock, what came in seems to have been on its way for as long as that is wrong.
+    """
+    received = events.column("received_time")
+    ends = pc.coalesce(events.column("end_time"), events.column("time"), received)
+    # Times are what a sender says: they may be so far apart that a difference overflows.
+    apart = np.abs(received.to_numpy().astype(np.float64) - ends.to_numpy())
+    unknown = np.maximum(2 * apart, TOLERANCE_NS)
+    off = np.abs(_filled(events, "time_offset")) + _filled(events, "time_error")
+    is_known = pc.is_valid(events.column("time_offset")).to_numpy()
+    tolerance: npt.NDArray[np.float64] = np.where(is_known, 2 * off, unknown)
+    return np.minimum(tolerance, _TOLERANCE_NS_MAX).astype(np.int64)
+
+
+def _filled(events: pa.Table, name: str) -> npt.NDArray[np.float64]:
+    filled: npt.NDArray[np.float64] = pc.fill_null(events.column(name), 0).to_numpy()
+    return filled.astype(np.float64)
 
 
 def _order(item: tuple[tuple[Names, str], object]) -> tuple[str, str, str]:

@@ -114,6 +114,35 @@ def test_what_comes_with_an_earlier_time_than_was_promised_is_taken_all_the_same
     assert counts(book)["web", "paired"] == 2
 
 
+MINUTE = 60_000_000_000
+
+
+def skewed(rows: list[Row], who: str, by_ns: int, **known: int) -> list[Row]:
+    """The same, with the clock of one reporter wrong, and what was known of it."""
+    wrong = [row for row in rows if row["reporter_id"] == who]
+    for row in wrong:
+        row |= {"time": row["time"] + by_ns, "end_time": row["end_time"] + by_ns, **known}
+    return rows
+
+
+@pytest.mark.parametrize("by_ns", [-10 * MINUTE, -3 * MINUTE, 3 * MINUTE, 10 * MINUTE])
+@pytest.mark.parametrize("known", [False, True])
+def test_ends_whose_clocks_are_minutes_apart_are_paired(by_ns: int, *, known: bool) -> None:
+    told_of_it = {"time_offset": by_ns, "time_error": 500_000_000} if known else {}
+    rows = [*both(0, 1, 40_000), *both(2, 2, 40_001)]
+    book = PairBook()
+    assert told(book, skewed(rows, "db", by_ns, **told_of_it), until_s=300) == []
+    assert counts(book)["db", "paired"] == 2
+
+
+def test_what_a_known_clock_says_is_not_paired_with_another_time() -> None:
+    off = {"time_offset": 0, "time_error": 1_000_000}
+    rows = skewed([*both(0, 1, 40_000), *both(2, 50, 40_000)], "db", 3 * MINUTE, **off)
+    book = PairBook()
+    told(book, skewed(rows, "web", 0, **off), until_s=300)
+    assert counts(book)["db", "paired"] == 0
+
+
 @pytest.mark.parametrize("cut", range(1, 6))
 def test_the_same_is_told_however_the_rows_are_cut(cut: int) -> None:
     rows = both(0, 1, 40_000)
