@@ -50,7 +50,7 @@ BATCH_BYTES: Final = 32 << 20
 
 _KNOWN_TYPES: Final = np.array([int(code) for code in EntryType])
 _KNOWN_FORMATS: Final = np.array(sorted(FORMAT_NAMES))
-_UNKNOWN_FLAGS: Final = 0xFFFF & ~int(EntryFlags.PREFIX | EntryFlags.FILTERED | EntryFlags.SALTED)
+_UNKNOWN_FLAGS: Final = 0xFFFF & ~sum(int(flag) for flag in EntryFlags)
 _FOLLOWED: Final = (EntryType.STREAM_OPENED, EntryType.STREAM_CLOSED, EntryType.CLOCK)
 """What the derivation of later entries needs to know of."""
 _READ_ERRORS: Final = (pa.ArrowException, OSError, ValueError)
