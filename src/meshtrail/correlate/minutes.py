@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from meshtrail.correlate.pushes import Push
 
 MINUTE_NS: Final = 60_000_000_000
-MINUTE_GRACE_NS: Final = 30_000_000_000
+MINUTE_GRACE_NS: Final = 60_000_000_000
 """How long after its end a minute is told: what belongs to it is there then."""
 
 _COUNTS_MAX: Final = 256
