@@ -29,10 +29,11 @@ from meshtrail.correlate.statements import Cause
 from meshtrail.model.event import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import numpy.typing as npt
 
+    from meshtrail.correlate.pairing import Place
     from meshtrail.correlate.proxy_account import Loss
     from meshtrail.correlate.pushes import Push
     from meshtrail.correlate.statements import Statement
@@ -66,6 +67,9 @@ UNDER_WAY_NS: Final = 2_000_000_000
 """So long a proxy keeps what it has counted before it sends it: a second, if not told otherwise."""
 SILENT_PUSHES: Final = 3
 """So many counts in a row that did not come make a reporter silent."""
+
+PLACES_EVERY_NS: Final = 1_200_000_000_000
+"""How often it is told where proxies report from: less than a start reads of the log again."""
 
 QUIET_NS: Final = 600_000_000_000
 """Longer than any grace: a log may have slept for a month."""
@@ -138,13 +142,18 @@ class Ledger:
         self.keys = keys
         self._noticed: list[Statement] = []
         self._since_ns = recording_since_ns
-        self._step_ns = recording_since_ns // STEP_NS * STEP_NS + STEP_NS
+        self._closed_ns = recording_since_ns // STEP_NS * STEP_NS
+        self._step_ns = self._closed_ns + STEP_NS
         self._last_ns = self._heard_ns = self._resumed_ns = recording_since_ns
         self._reporters = Reporters()
         self._proxies: list[_Proxy] = []
         self._outages = Outages()
         self._pairs = PairBook()
         self._clocks = ClockAccount()
+
+    def learn(self, places: Iterable[Place]) -> None:
+        """Learn where proxies reported from before the events that are taken."""
+        self._pairs.learn(places)
 
     @property
     def reporters_count(self) -> int:
@@ -265,6 +274,7 @@ class Ledger:
                 minutes = self._proxies[number].minutes
                 minutes.add_count(figure, minute_ns // MINUTE_NS, count)
         yield from self._pairs.tell()
+        yield from self._tell_places(until_ns)
         yield from self._clocks.close_step(until_ns, self._reporters.all)
         for number, proxy in enumerate(self._proxies):
             for loss in proxy.account.settle(received_before_ns=until_ns - GRACE_NS):
@@ -276,6 +286,13 @@ class Ledger:
             yield from self._tell_silence(number, proxy, until_ns)
             for one in proxy.minutes.close(until_ns):
                 yield statements.minute(self._reporters.all[number], **one)
+
+    def _tell_places(self, until_ns: int) -> Iterator[Statement]:
+        """Say now and then where proxies report from."""
+        before_ns, self._closed_ns = self._closed_ns, until_ns
+        if before_ns // PLACES_EVERY_NS != until_ns // PLACES_EVERY_NS:
+            places = self._pairs.places()
+            yield from statements.known_places(places, from_ns=before_ns, until_ns=until_ns)
 
     def _tell_loss(self, number: int, loss: Loss) -> Statement:
         cause = _CAUSES.get(loss.kind) or self._explain(number, loss)

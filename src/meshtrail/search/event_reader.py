@@ -124,5 +124,19 @@ def find_newest(
     return None
 
 
+def find_all(
+    reader: EventReader, holds: pc.Expression, columns: Sequence[str], *, from_index: int
+) -> pa.Table:
+    """The events that a condition holds for, in segments from an entry on."""
+    found = []
+    for segment in reader.segments():
+        if segment.named.end > from_index:
+            try:
+                found.append(pq.read_table(segment.path, columns=list(columns), filters=holds))
+            except (pa.ArrowException, OSError) as error:
+                raise _unreadable(segment.path, error) from error
+    return pa.concat_tables(found)
+
+
 def _unreadable(path: Path, error: Exception) -> DigestError:
     return DigestError(f"{path} does not read back as a segment: {error}", path=path)

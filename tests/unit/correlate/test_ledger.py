@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from meshtrail.correlate.inventory import parse_inventory
 from meshtrail.correlate.ledger import LEDGER_TEXTS, Ledger, Step
+from meshtrail.correlate.pairing import Place
 from meshtrail.correlate.shared_keys import SharedKeys
+from meshtrail.correlate.statements import PLACES, parse_places
 from meshtrail.model.entry import EntryType
 from tests.unit.correlate.ledger_events import BEGIN, S, at, closed, count, own, record, table
 
@@ -233,6 +235,24 @@ def test_however_the_log_is_cut_the_same_is_said(eventful: pa.Table, cuts: list[
     whole = said([])
     assert len(whole) > 5
     assert said(cuts) == whole
+
+
+def test_where_proxies_report_from_is_told_every_twenty_minutes() -> None:
+    calls: dict[str, Any] = {
+        "dst_ip": "10.0.0.9",
+        "dst_port": 80,
+        "side": "destination",
+        "log_index": 1,
+    }
+    calls |= {"envoy_access_log_type": "DownstreamEnd"}
+    rows = [record(at_s, **calls) for at_s in range(5, 3_700, 300)]
+    said = run(*rows, until_s=3_700)
+    lists = [one for _, one in said if one.get("name") == PLACES]
+    assert [one["until_ns"] // S % 1_200 for one in lists] == [0] * 3
+    assert parse_places(json.dumps(lists[0])) == [
+        Place("10.0.0.9", None, "web", lists[0]["places"][0][3], None)
+    ]
+    assert parse_places(json.dumps({"name": "ledger_minute"})) == []
 
 
 def test_texts_as_dictionaries_say_the_same(eventful: pa.Table) -> None:
