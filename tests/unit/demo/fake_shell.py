@@ -35,7 +35,7 @@ STORY = Story(
         is_handshake_refused=True,
         reads=(Read("/customers/1003", 200, 67), Read("/customers/export", 200, 31_140)),
     ),
-    settled=Settled(flushed_count=661, dropped_count=0),
+    settled=Settled(flushed_count=661, spans_count=300, dropped_count=0),
 )
 
 

@@ -33,7 +33,7 @@ PROVEN = (
 def tampering_shell(**changed: str) -> FakeShell:
     outputs = {
         "src.sa:checkout": lines(STOLEN),
-        "meshtrail status": '{"manifest_number": 14}',
+        'ls "$MESHTRAIL_DATA/manifest"': "000000000014\n",
         "ls copy/segments": f"000000000000-000000000660.parquet\n{SEGMENT}\n",
         "meshtrail verify": json.dumps(TAMPERED),
     }
@@ -98,8 +98,8 @@ def test_copy_is_made_again_while_the_log_goes_on() -> None:
         commits = 0
 
         def ask(self, command: str) -> Output:
-            self.commits += "status" in command
-            self.outputs["meshtrail status"] = json.dumps({"manifest_number": self.commits})
+            self.commits += "/manifest" in command
+            self.outputs['ls "$MESHTRAIL_DATA/manifest"'] = f"{self.commits:012}\n"
             return super().ask(command)
 
     shell = Busy(tampering_shell().outputs, {"verify --data copy": 3})

@@ -12,7 +12,10 @@ SETTLED = {
     "listener.inbound.downstream_cx_destroy": 4,
     "listener.public.downstream_cx_destroy": 1,
     "listener.outbound.downstream_cx_destroy": 70,
-    "access_logs.grpc_access_log.grpc_entries_flushed": 15,
+    "listener.admin.downstream_cx_destroy": 30,
+    "access_logs.grpc_access_log.grpc_entries_flushed": 80,
+    "access_logs.grpc_access_log.logs_written": 10,
+    "access_logs.open_telemetry_access_log.x.logs_written": 5,
 }
 
 
@@ -27,6 +30,7 @@ def test_envoy_has_sent_all_when_every_request_and_ended_connection_is_out() -> 
         "http.outbound.downstream_rq_total",
         "http.public.downstream_rq_total",
         "listener.inbound.downstream_cx_destroy",
+        "listener.outbound.downstream_cx_destroy",
         "listener.public.downstream_cx_destroy",
     ],
 )

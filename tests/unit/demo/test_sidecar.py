@@ -8,8 +8,9 @@ import pytest
 
 from meshtrail.demo.authority import Authority
 from meshtrail.demo.loopback import Ports
-from meshtrail.demo.sidecar import MeshPlan, make_rbac_filters, make_sidecar_config
-from meshtrail.demo.workloads import CHECKOUT, FRONTEND, PAYMENTS, WORKLOADS
+from meshtrail.demo.reporting import AccessLogService, OtlpAccessLogger, process_wide, tracing
+from meshtrail.demo.sidecar import DOORS, MeshPlan, make_rbac_filters, make_sidecar_config
+from meshtrail.demo.workloads import CATALOG, CHECKOUT, CUSTOMERS, FRONTEND, PAYMENTS, WORKLOADS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,7 +68,7 @@ def test_calls_show_the_callers_certificate_and_insist_on_the_callees(plan: Mesh
 def test_reports_go_out_with_the_sidecars_own_certificate_to_meshtrail_alone(
     plan: MeshPlan,
 ) -> None:
-    collector = clusters(make_sidecar_config(PAYMENTS, plan))["collector"]
+    collector = clusters(make_sidecar_config(PAYMENTS, plan))["meshtrail"]
     own = tls(collector)["tls_certificates"][0]["certificate_chain"]["filename"]
     assert own == str(plan.identities["payments"].chain)
     [peer] = tls(collector)["validation_context"]["match_typed_subject_alt_names"]
@@ -75,10 +76,31 @@ def test_reports_go_out_with_the_sidecars_own_certificate_to_meshtrail_alone(
 
 
 def test_inbound_asks_for_a_certificate_and_reports_connections(plan: MeshPlan) -> None:
-    inbound = listeners(make_sidecar_config(PAYMENTS, plan))["inbound"]
+    inbound = listeners(make_sidecar_config(CUSTOMERS, plan))["inbound"]
     [chain] = inbound["filter_chains"]
     assert chain["transport_socket"]["typed_config"]["require_client_certificate"] is True
-    assert inbound["access_log"][0]["name"] == "envoy.access_loggers.tcp_grpc"
+    assert inbound["access_log"] == [AccessLogService().connections()]
+
+
+@pytest.mark.parametrize("workload", WORKLOADS, ids=lambda workload: workload.name)
+def test_every_door_logs_and_two_sidecars_do_it_by_otlp(plan: MeshPlan, workload: Workload) -> None:
+    is_otlp = workload in {CATALOG, PAYMENTS}
+    logger = OtlpAccessLogger() if is_otlp else AccessLogService()
+    doors = listeners(make_sidecar_config(workload, plan))
+    assert {*doors} <= {*DOORS}
+    for door in doors.values():
+        [manager] = door["filter_chains"][0]["filters"]
+        assert door["access_log"] == [logger.connections()]
+        assert manager["typed_config"]["access_log"] == [logger.http()]
+        assert manager["typed_config"]["stat_prefix"] == door["stat_prefix"]
+
+
+def test_spans_name_the_workload_and_counters_are_sent(plan: MeshPlan) -> None:
+    config = make_sidecar_config(PAYMENTS, plan)
+    for door in listeners(config).values():
+        [manager] = door["filter_chains"][0]["filters"]
+        assert manager["typed_config"]["tracing"] == tracing("payments.shop")
+    assert config.items() >= process_wide().items()
 
 
 def test_only_the_entrance_of_the_shop_takes_plaintext_from_others(plan: MeshPlan) -> None:
