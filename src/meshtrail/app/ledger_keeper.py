@@ -22,9 +22,9 @@ from meshtrail.collect.payloads import (
     stream_opened,
 )
 from meshtrail.collect.stream import Stream
+from meshtrail.correlate.counter_account import EARLY_NS, LATE_NS
 from meshtrail.correlate.ledger import GRACE_NS, LEDGER_COLUMNS, STEP_NS, Ledger
 from meshtrail.correlate.minutes import MINUTE_GRACE_NS
-from meshtrail.correlate.proxy_account import JITTER_NS
 from meshtrail.correlate.shared_keys import SharedKeys
 from meshtrail.journal import blob_frame
 from meshtrail.model.entry import EntryType
@@ -50,7 +50,8 @@ SETTLED_NS: Final = 5_000_000_000
 
 CONFIG: Final = {
     "grace_ns": GRACE_NS,
-    "jitter_ns": JITTER_NS,
+    "early_ns": EARLY_NS,
+    "late_ns": LATE_NS,
     "look_back_ns": LOOK_BACK_NS,
     "minute_grace_ns": MINUTE_GRACE_NS,
     "step_ns": STEP_NS,

@@ -63,6 +63,7 @@ def _list(path: Path, *, is_json: bool) -> None:
         return
     for token in tokens:
         print(_line(token))
+    sys.stdout.flush()
     print(f"{len(tokens)} tokens in {path}", file=sys.stderr)
 
 

@@ -29,7 +29,15 @@ _NAMES_MAX: Final = 3
 _STATED: Final = "about IS NOT NULL AND source = 'meshtrail' AND contains(detail, '\"step_ns\":')"
 _MINUTES: Final = "kind = 'counter' AND contains(detail, '\"name\":\"ledger_minute\"')"
 _SPIFFE_ID: Final = 'regexp_extract(detail, \'"spiffe_id":"([^"]*)"\', 1)'
-_FIGURES: Final = ("received", "duplicates", "undecoded", "expected", "paired", "answered")
+_FIGURES: Final = (
+    "received",
+    "duplicates",
+    "undecoded",
+    "late",
+    "expected",
+    "paired",
+    "answered",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +80,7 @@ class ReporterCompleteness:
         received: records that came in, and were sealed.
         duplicates: of retries, not counted in ``received``.
         undecoded: of them, that cannot be read.
+        late: of them, that had been told as missing before they came.
         expected: of them, that another reporter should have a record of, too.
         paired: of them, where it has.
         answered: of them, that the proxy answered itself.
@@ -83,6 +92,7 @@ class ReporterCompleteness:
     received: int = 0
     duplicates: int = 0
     undecoded: int = 0
+    late: int = 0
     expected: int = 0
     paired: int = 0
     answered: int = 0
@@ -215,7 +225,7 @@ def _missing(row: dict[str, Any]) -> Missing:
 
 def _minutes_sql(within: str) -> str:
     figures = ", ".join(
-        f"sum(CAST(regexp_extract(detail, '\"{name}\":([0-9]+)', 1) AS BIGINT)) AS {name}"
+        f"sum(TRY_CAST(regexp_extract(detail, '\"{name}\":([0-9]+)', 1) AS BIGINT)) AS {name}"
         for name in _FIGURES
     )
     return (

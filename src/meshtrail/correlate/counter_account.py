@@ -8,7 +8,7 @@ that ended at about the moment of the count. Where none did, the difference is e
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Times = npt.NDArray[np.int64]
+
+
+LATE_NS: Final = 150_000_000
+"""A count has taken in what ended longer ago than this; up to 75 ms were seen under load."""
+
+EARLY_NS: Final = 2_000_000
+"""A count has not taken in what ends later than this after it; up to 1 ms was seen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,25 +51,21 @@ class CounterAccount:
     Args:
         at_ns: when the account begins, on the proxy's clock.
         counted: what the counter said then; 0 for a process that has just started.
-        jitter_ns: a happening is in a count that was taken later than this after its end, and not
-            in one that was taken earlier than this before it.
-        begin_jitter_ns: the same of the beginning, where that is known less well.
+        begin_jitter_ns: how well ``at_ns`` is known, where it is no count.
 
     Attributes:
         late_count: records that came after their count was settled. So many fewer are missing.
+        is_exact: whether the last count took in anything, and what is missing of it is exact.
     """
 
-    def __init__(
-        self, *, at_ns: int, counted: int, jitter_ns: int, begin_jitter_ns: int | None = None
-    ) -> None:
+    def __init__(self, *, at_ns: int, counted: int, begin_jitter_ns: int = 0) -> None:
         self.late_count = 0
-        self._jitter_ns = jitter_ns
-        begin_jitter_ns = jitter_ns if begin_jitter_ns is None else begin_jitter_ns
+        self.is_exact = False
         self._ends: Times = np.empty(0, dtype=np.int64)
         self._waiting: list[Times] = []
         # What ended at about the beginning may be in the first count already, or not.
-        self._unsure_until_ns = at_ns + begin_jitter_ns
-        self._taken_from_ns = at_ns - begin_jitter_ns
+        self._unsure_until_ns = at_ns + max(EARLY_NS, begin_jitter_ns)
+        self._taken_from_ns = at_ns - max(LATE_NS, begin_jitter_ns)
         self._is_late_counted = False
         self._start(at_ns, counted)
 
@@ -92,7 +95,7 @@ class CounterAccount:
         ends = self._take_ends()
         sure, maybe, unsure = np.searchsorted(
             ends,
-            [at_ns - self._jitter_ns, at_ns + self._jitter_ns, self._unsure_until_ns],
+            [at_ns - LATE_NS, at_ns + EARLY_NS, self._unsure_until_ns],
             side="right",
         ).tolist()
         self._unsure += min(unsure, sure)
@@ -101,6 +104,7 @@ class CounterAccount:
         high = counted_more - self._sealed - sure + self._unsure
         shortfall = self._compare(low, high, at_ns)
         self._ends = ends[sure:]
+        self.is_exact = sure == maybe and counted_more > 0
         if sure == maybe:
             # Nothing ended around the count: from here on everything is known again.
             self._unsure_until_ns = self._taken_from_ns = at_ns

@@ -18,7 +18,8 @@ import pyarrow.compute as pc
 from meshtrail.correlate import statements
 from meshtrail.correlate.minutes import MINUTE_NS, Minutes
 from meshtrail.correlate.outages import Outages
-from meshtrail.correlate.proxy_account import LossKind, ProxyAccount, read_push
+from meshtrail.correlate.proxy_account import Ends, LossKind, ProxyAccount
+from meshtrail.correlate.pushes import PushReader
 from meshtrail.correlate.reporters import KEY_COLUMNS, Reporters, rows_by_number
 from meshtrail.correlate.shared_keys import KEY_USE_COLUMNS, SharedKeys
 from meshtrail.correlate.statements import Cause
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from meshtrail.correlate.proxy_account import Loss, Push
+    from meshtrail.correlate.proxy_account import Loss
+    from meshtrail.correlate.pushes import Push
     from meshtrail.correlate.statements import Statement
 
 LEDGER_COLUMNS: Final = (
@@ -41,6 +43,9 @@ LEDGER_COLUMNS: Final = (
     "is_duplicate",
     "about",
     "detail",
+    "stream",
+    "payload_format",
+    "envoy_access_log_type",
     *KEY_COLUMNS,
     *(name for name in KEY_USE_COLUMNS if name != "received_time"),
 )
@@ -56,7 +61,14 @@ SILENT_PUSHES: Final = 3
 QUIET_NS: Final = 600_000_000_000
 """Longer than any grace: a log may have slept for a month."""
 
+_REQUEST_ENDED: Final = "DownstreamEnd"
+_CONNECTIONS: Final = pa.array([Kind.CONNECTION, Kind.HANDSHAKE])
 _RECORDS: Final = pa.array([Kind.REQUEST, Kind.CONNECTION, Kind.HANDSHAKE, Kind.UNDECODED])
+_CAUSES: Final = {
+    LossKind.DROPPED: Cause.DROPPED,
+    LossKind.RESTART: Cause.RESTART,
+    LossKind.NOT_WRITTEN: Cause.NOT_WRITTEN,
+}
 _BROKEN: Final = frozenset({"cancelled", "error"})
 _OWN: Final = "meshtrail"
 _COLLECT: Final = "collect"
@@ -82,7 +94,23 @@ class _Proxy:
     push: Push | None = None
     interval_ns: int = 0
     is_silent: bool = False
+    late_count: int = 0
     minutes: Minutes = field(default_factory=Minutes)
+    reader: PushReader = field(default_factory=PushReader)
+
+    def read(self, detail: str, *, at_ns: int, received_ns: int, stream: int) -> Push | None:
+        """Read a push; None where it is not one to go by."""
+        last = self.push
+        push = self.reader.read(detail, at_ns=at_ns, received_ns=received_ns, stream=stream)
+        if push is not None and last is not None and not push.is_of_process_of(last):
+            # Another process counts from 0: what its doors had before is not added.
+            self.reader = PushReader()
+            push = self.reader.read(detail, at_ns=at_ns, received_ns=received_ns, stream=stream)
+        elif push is not None and last is not None:
+            self.interval_ns = max(received_ns - last.received_ns, 1)
+        if push is not None:
+            self.push, self.is_silent = push, False
+        return push
 
 
 class Ledger:
@@ -165,12 +193,13 @@ class Ledger:
         is_again = events.column("is_duplicate").to_numpy()
         # Of what cannot be read only the arrival is known; a proxy's clock is hardly far from it.
         ends = pc.coalesce(events.column("end_time"), events.column("received_time")).to_numpy()
+        parts = _parts(events)
         minutes = events.column("received_time").to_numpy() // MINUTE_NS
         is_read = pc.not_equal(events.column("kind"), Kind.UNDECODED.value).to_numpy()
         for number, rows in rows_by_number(np.where(is_record, numbers, -1)):
             proxy = self._proxies[number]
             first = rows[~is_again[rows]]
-            proxy.account.add_records(ends[first])
+            proxy.account.add_records(Ends(*(ends[first[is_part[first]]] for is_part in parts)))
             proxy.minutes.add("received", minutes[first])
             proxy.minutes.add("duplicates", minutes[rows[is_again[rows]]])
             proxy.minutes.add("undecoded", minutes[first[~is_read[first]]])
@@ -185,15 +214,13 @@ class Ledger:
             at_ns, received_ns = one["time"], one["received_time"]
             if at_ns is None or one["detail"] is None:
                 continue
-            push = read_push(one["detail"], at_ns=at_ns, received_ns=received_ns)
-            if push is None:
-                continue
             proxy = self._proxies[int(numbers[row])]
-            if proxy.push is not None and push.is_of_process_of(proxy.push):
-                proxy.interval_ns = max(push.received_ns - proxy.push.received_ns, 1)
-            proxy.push, proxy.is_silent = push, False
-            proxy.account.add_push(push)
-            proxy.minutes.count(received_ns, push)
+            push = proxy.read(
+                one["detail"], at_ns=at_ns, received_ns=received_ns, stream=one["stream"]
+            )
+            if push is not None:
+                proxy.account.add_push(push)
+                proxy.minutes.count(received_ns, push)
 
     def _take_streams(self, events: pa.Table, numbers: npt.NDArray[np.int64]) -> None:
         kinds = events.column("kind")
@@ -214,13 +241,16 @@ class Ledger:
             for loss in proxy.account.settle(received_before_ns=until_ns - GRACE_NS):
                 proxy.minutes.lose(loss)
                 yield self._tell_loss(number, loss)
+            late_count = proxy.account.late_count
+            proxy.minutes.add_count("late", until_ns // MINUTE_NS, late_count - proxy.late_count)
+            proxy.late_count = late_count
             yield from self._tell_silence(number, proxy, until_ns)
             for one in proxy.minutes.close(until_ns):
                 yield statements.minute(self._reporters.all[number], **one)
 
     def _tell_loss(self, number: int, loss: Loss) -> Statement:
         offset_ns = loss.received_ns - loss.until_ns
-        cause = {LossKind.DROPPED: Cause.DROPPED, LossKind.RESTART: Cause.RESTART}.get(loss.kind)
+        cause = _CAUSES.get(loss.kind)
         if cause is None:
             cause = self._outages.explain(
                 number, loss.from_ns + offset_ns, loss.until_ns + offset_ns
@@ -248,6 +278,25 @@ class Ledger:
                 until_ns=until_ns,
                 interval_ns=proxy.interval_ns,
             )
+
+
+def _parts(events: pa.Table) -> tuple[npt.NDArray[np.bool_], ...]:
+    """Which records are of requests that ended, of connections that ended, and were written.
+
+    A record that cannot be read is of the kind that its format says.
+    """
+    kind, moment = events.column("kind"), events.column("envoy_access_log_type")
+    is_als = pc.equal(events.column("payload_format"), "als-http")
+    is_request = pc.or_(pc.equal(kind, Kind.REQUEST.value), is_als)
+    has_ended = pc.is_in(pc.coalesce(moment, _REQUEST_ENDED), value_set=pa.array([_REQUEST_ENDED]))
+    is_connection = pc.is_in(kind, value_set=_CONNECTIONS)
+    is_connection = pc.or_(is_connection, pc.equal(events.column("payload_format"), "als-tcp"))
+    return (
+        pc.and_(is_request, has_ended).to_numpy(),
+        # The log of the listener, which has each connection once, names no moment.
+        pc.and_(is_connection, pc.is_null(moment)).to_numpy(),
+        is_als.to_numpy(),
+    )
 
 
 def _reason(event: dict[str, Any]) -> str | None:

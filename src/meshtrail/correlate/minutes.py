@@ -14,14 +14,23 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from meshtrail.correlate.proxy_account import Loss, Push
+    from meshtrail.correlate.proxy_account import Loss
+    from meshtrail.correlate.pushes import Push
 
 MINUTE_NS: Final = 60_000_000_000
 MINUTE_GRACE_NS: Final = 30_000_000_000
 """How long after its end a minute is told: what belongs to it is there then."""
 
 _COUNTS_MAX: Final = 256
-_FIGURES: Final = ("received", "duplicates", "undecoded", "expected", "paired", "answered")
+_FIGURES: Final = (
+    "received",
+    "duplicates",
+    "undecoded",
+    "late",
+    "expected",
+    "paired",
+    "answered",
+)
 
 
 @dataclass(slots=True)
@@ -37,6 +46,7 @@ class Minutes:
     def __init__(self) -> None:
         self._open: defaultdict[int, _Minute] = defaultdict(_Minute)
         self._counts: deque[tuple[int, Push]] = deque(maxlen=_COUNTS_MAX)
+        self._told_until = 0
 
     def add(self, figure: str, minutes: npt.NDArray[np.int64]) -> None:
         """Count one for each row.
@@ -49,6 +59,11 @@ class Minutes:
             return
         for minute, count in zip(*np.unique(minutes, return_counts=True), strict=True):
             self._open[int(minute)].figures[figure] += int(count)
+
+    def add_count(self, figure: str, minute: int, count: int) -> None:
+        """Count some for a minute, or take back what was counted; one that was told is over."""
+        if count:
+            self._open[max(minute, self._told_until)].figures[figure] += count
 
     def count(self, received_ns: int, push: Push) -> None:
         """Take a count of the reporter's own."""
@@ -72,6 +87,7 @@ class Minutes:
             if end_ns + MINUTE_GRACE_NS > until_ns:
                 return
             minute = self._open.pop(number)
+            self._told_until = number + 1
             yield {
                 "from_ns": from_ns,
                 "until_ns": end_ns,
@@ -82,7 +98,7 @@ class Minutes:
             }
 
     def _counted(self, from_ns: int, until_ns: int) -> dict[str, int | None]:
-        """How many records the reporter itself counted within a time: bounds, null without."""
+        """How many requests the reporter itself counted within a time: bounds, null without."""
         before = [push for at, push in self._counts if at <= from_ns]
         inside = [push for at, push in self._counts if from_ns < at <= until_ns]
         behind = [push for at, push in self._counts if at > until_ns]
@@ -90,6 +106,6 @@ class Minutes:
         is_one_process = all(later.is_of_process_of(earlier) for earlier, later in pairwise(known))
         if not known or not is_one_process:
             return {"counted_min": None, "counted_max": None}
-        least = inside[-1].written - inside[0].written if inside else 0
-        most = behind[0].written - before[-1].written if before and behind else None
+        least = inside[-1].requests - inside[0].requests if inside else 0
+        most = behind[0].requests - before[-1].requests if before and behind else None
         return {"counted_min": least, "counted_max": most}

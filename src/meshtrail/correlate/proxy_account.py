@@ -1,105 +1,56 @@
 """The account of one proxy: what its processes counted, one after the other, against its records.
 
-A process counts from 0. When it is started again, what its predecessor wrote after its last count
-is not known; from the start of the new one on, everything is again.
+A process counts from 0. When it is started again, what its predecessor did after its last push is
+not known; from the start of the new one on, everything is again.
+
+Three counts are compared, as docs/completeness.md says: requests that ended, connections that
+ended, and HTTP records that were written. The first is how many requests are missing; the third,
+and what the proxy says it dropped, tell how. What is left was never written.
+
+Requests and connections are judged from the first push on in which everything that was counted has
+its record, or was lost on the way: a door without an access log, or with a filter on it, never
+comes to that, and what it does not log is no loss.
 """
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from meshtrail.correlate.counter_account import CounterAccount
 from meshtrail.units import INT64_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import numpy as np
     import numpy.typing as npt
 
-JITTER_NS: Final = 20_000_000
-"""Between the end of a happening, by its record, and the count of the record."""
+    from meshtrail.correlate.counter_account import Shortfall
+    from meshtrail.correlate.pushes import Push
+
+    Times = npt.NDArray[np.int64]
+
 START_JITTER_NS: Final = 1_100_000_000
 """A process tells its age in whole seconds."""
 
 HELD_MAX: Final = 1_000_000
 """Records of one proxy whose ends are held until a count takes them in: 8 MB."""
 
-_NANOS: Final = 1_000_000_000
-_SAME_NS: Final = 2_100_000_000
-"""Two ages in whole seconds that are one, and what a count takes to come in."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Push:
-    """What a proxy counted since its process started.
-
-    Attributes:
-        at_ns: when, on the proxy's clock.
-        received_ns: when it came in, on the collector's.
-        written: records that went into its access logs' buffers.
-        dropped: records that found no room there.
-        epoch: of hot restarts.
-        uptime_s: how long the process has run.
-    """
-
-    at_ns: int
-    received_ns: int
-    written: int
-    dropped: int
-    epoch: int
-    uptime_s: int
-
-    @property
-    def started_ns(self) -> int:
-        """When the process started, on the proxy's clock, to a second."""
-        return self.at_ns - self.uptime_s * _NANOS
-
-    def is_of_process_of(self, earlier: Push) -> bool:
-        """Whether the process that counted ``earlier`` counted this, too."""
-        if (
-            self.epoch != earlier.epoch
-            or self.uptime_s < earlier.uptime_s
-            or self.written < earlier.written
-            or self.dropped < earlier.dropped
-        ):
-            return False
-        # A count that came in late makes the second differ, a clock that was set the first.
-        is_same_start = abs(self.started_ns - earlier.started_ns) <= _SAME_NS
-        passed_ns = self.received_ns - earlier.received_ns
-        grown_ns = (self.uptime_s - earlier.uptime_s) * _NANOS
-        return is_same_start or grown_ns >= passed_ns - _SAME_NS
-
-
-def read_push(detail: str, *, at_ns: int, received_ns: int) -> Push | None:
-    """The counts in the ``detail`` of a counter event; None where the counters needed are not."""
-    counts = json.loads(detail)
-    try:
-        return Push(
-            at_ns=at_ns,
-            received_ns=received_ns,
-            written=counts["logs_written"],
-            dropped=counts["logs_dropped"],
-            epoch=counts["epoch"],
-            uptime_s=counts["uptime_s"],
-        )
-    except KeyError:
-        return None
-
 
 class LossKind(Enum):
     """What is known of how records were lost."""
 
-    WRITTEN = auto()
-    """The proxy wrote them, and they did not come."""
+    SENT = auto()
+    """The proxy wrote them, or closed the connections, and the records did not come."""
     DROPPED = auto()
-    """The proxy says itself that it dropped them."""
+    """The proxy says itself that it lost them."""
+    NOT_WRITTEN = auto()
+    """The proxy served the requests, and wrote no record."""
     RESTART = auto()
-    """Those between the last count of a process and its end, of which nobody knows."""
+    """Those between the last push of a process and its end, of which nobody knows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +58,10 @@ class Loss:
     """Records of a proxy that are missing, and what is known of how.
 
     Attributes:
-        received_ns: when the count came in that shows it.
+        from_ns: on the proxy's clock.
+        until_ns: likewise.
+        received_ns: when the push came in that shows it.
+        missing_max: None where nothing bounds it.
     """
 
     from_ns: int
@@ -116,6 +70,20 @@ class Loss:
     missing_min: int
     missing_max: int | None
     kind: LossKind
+
+
+class Ends(NamedTuple):
+    """When records ended, on the proxy's clock: int64[n] each, ns, in any order.
+
+    Attributes:
+        requests: of HTTP records of requests that ended.
+        connections: of records of connections that ended.
+        written: of all HTTP records of gRPC access logs.
+    """
+
+    requests: Times
+    connections: Times
+    written: Times
 
 
 class ProxyAccount:
@@ -127,98 +95,203 @@ class ProxyAccount:
 
     Attributes:
         given_up_count: how often records came without counts for so long that their ends were let
-            go of; the account then begins anew with the next count.
+            go of; the account then begins anew with the next push.
     """
 
     def __init__(self, *, recording_since_ns: int) -> None:
         self.given_up_count = 0
         self._recording_since_ns = recording_since_ns
-        self._account: CounterAccount | None = None
-        self._early: list[npt.NDArray[np.int64]] = []
-        self._early_count = 0
+        self._requests = _Book(lambda push: push.requests)
+        self._connections = _Book(lambda push: push.connections)
+        self._written = _Book(lambda push: push.written)
+        self._books = (self._requests, self._connections, self._written)
+        self._are_requests_logged = self._are_connections_logged = False
         self._waiting: deque[Push] = deque()
         self._last: Push | None = None
+        self._explained = _Explained()
 
     @property
-    def last_push(self) -> Push | None:
-        """The last count that was settled."""
-        return self._last
+    def late_count(self) -> int:
+        """Records that came after they had been told as missing."""
+        # A request's record is in two books.
+        requests = max(self._requests.late_count, self._written.late_count)
+        return requests + self._connections.late_count
 
-    def add_records(self, ends: npt.NDArray[np.int64]) -> None:
-        """Take the ends of sealed records, in any order: int64[n], ns on the proxy's clock."""
-        if self._account is not None:
-            self._account.add(ends)
-            held_count = self._account.held_count
-        else:
-            self._early.append(ends)
-            self._early_count += len(ends)
-            held_count = self._early_count
-        if held_count > HELD_MAX:
+    def add_records(self, ends: Ends) -> None:
+        """Take sealed records."""
+        for book, times in zip(self._books, ends, strict=True):
+            book.add(times)
+        if any(book.held_count > HELD_MAX for book in self._books):
             self._give_up()
 
     def add_push(self, push: Push) -> None:
-        """Take a count, to be settled later; in the order of arrival."""
+        """Take a push, to be settled later; in the order of arrival."""
         self._waiting.append(push)
 
     def settle(self, *, received_before_ns: int) -> list[Loss]:
-        """Settle the counts that came in before a moment, on the collector's clock.
+        """Settle the pushes that came in before a moment, on the collector's clock.
 
         Returns:
             What is known to be missing now and was not told before.
         """
-        losses = []
+        losses: list[Loss] = []
         while self._waiting and self._waiting[0].received_ns < received_before_ns:
             losses += self._settle(self._waiting.popleft())
         return losses
 
-    def _settle(self, push: Push) -> list[Loss]:
-        losses = []
-        last = self._last
-        if last is not None and not push.is_of_process_of(last):
-            losses.append(_restart(last, push))
-            if self._account is not None:
-                self._early = [self._account.take_rest()]
-                self._account = None
-            last = _start_of(push)
-        elif last is None:
-            last = _start_of(push) if push.started_ns >= self._recording_since_ns else push
-        if self._account is None:
-            self._account = self._begin(last)
-        # Two ways to send them, or a clock that was set: nothing can be said between the two.
-        if push.at_ns > last.at_ns:
-            losses += _losses(self._account, push, last)
-        self._last = push
-        return losses
+    def _settle(self, push: Push) -> Iterator[Loss]:
+        last, self._last = self._last, push
+        if last is None:
+            last = push.at_start() if push.started_ns >= self._recording_since_ns else push
+            self._begin(last, is_start=last is not push)
+        elif not push.is_of_process_of(last):
+            yield _restart(last, push)
+            last = push.at_start()
+            self._begin(last, is_start=True)
+        if push.at_ns <= last.at_ns:
+            # Two ways to send them, or a clock that was set: nothing can be said between the two.
+            return
+        yield from self._lost_requests(push, last)
+        connections = self._connections.settle(push)
+        self._are_connections_logged |= self._connections.is_exact and connections is None
+        if connections is not None and self._are_connections_logged:
+            yield _sent(connections, push)
 
-    def _begin(self, first: Push) -> CounterAccount:
-        is_start = first.uptime_s == 0
-        account = CounterAccount(
-            at_ns=first.at_ns,
-            counted=first.written,
-            jitter_ns=JITTER_NS,
-            begin_jitter_ns=START_JITTER_NS if is_start else JITTER_NS,
-        )
-        for ends in self._early:
-            account.add(ends)
-        self._early, self._early_count = [], 0
-        return account
+    def _lost_requests(self, push: Push, last: Push) -> Iterator[Loss]:
+        requests, written = self._requests.settle(push), self._written.settle(push)
+        dropped = push.dropped - last.dropped
+        if dropped > 0:
+            yield Loss(
+                from_ns=last.at_ns,
+                until_ns=push.at_ns,
+                received_ns=push.received_ns,
+                missing_min=dropped,
+                missing_max=dropped,
+                kind=LossKind.DROPPED,
+            )
+        if written is not None:
+            yield _sent(written, push)
+        found = self._explained.take(requests, written, dropped)
+        self._are_requests_logged |= self._requests.is_exact and found is None
+        if found is not None and self._are_requests_logged:
+            low, high = found
+            yield Loss(
+                from_ns=last.at_ns if requests is None else requests.from_ns,
+                until_ns=push.at_ns,
+                received_ns=push.received_ns,
+                missing_min=low,
+                missing_max=high,
+                kind=LossKind.NOT_WRITTEN,
+            )
+
+    def _begin(self, first: Push, *, is_start: bool) -> None:
+        for book in self._books:
+            book.begin(first, begin_jitter_ns=START_JITTER_NS if is_start else 0)
+        self._explained = _Explained()
 
     def _give_up(self) -> None:
         self.given_up_count += 1
-        self._account = self._last = None
-        self._early, self._early_count = [], 0
+        self._last = None
         self._recording_since_ns = INT64_MAX
+        for book in self._books:
+            book.forget()
 
 
-def _start_of(push: Push) -> Push:
-    """What the process of a count would have counted at its start."""
-    return Push(
-        at_ns=push.started_ns,
+class _Book:
+    """One count of a proxy's, over its processes.
+
+    Attributes:
+        is_exact: whether the last push took in anything, and what is missing of it is exact.
+    """
+
+    def __init__(self, count: Callable[[Push], int]) -> None:
+        self._count = count
+        self._account: CounterAccount | None = None
+        self._early: list[Times] = []
+        self._late_before = 0
+
+    @property
+    def held_count(self) -> int:
+        """Ends that are held."""
+        return sum(map(len, self._early)) + (self._account.held_count if self._account else 0)
+
+    @property
+    def late_count(self) -> int:
+        """Records that came after their count was settled."""
+        return self._late_before + (self._account.late_count if self._account else 0)
+
+    @property
+    def is_exact(self) -> bool:
+        """As above."""
+        return self._account is not None and self._account.is_exact
+
+    def add(self, ends: Times) -> None:
+        """Take the ends of records."""
+        if self._account is None:
+            self._early.append(ends)
+        else:
+            self._account.add(ends)
+
+    def begin(self, first: Push, *, begin_jitter_ns: int) -> None:
+        """Begin with a process; what ended since belongs to it."""
+        self._late_before = self.late_count
+        if self._account is not None:
+            self._early = [self._account.take_rest()]
+        self._account = CounterAccount(
+            at_ns=first.at_ns, counted=self._count(first), begin_jitter_ns=begin_jitter_ns
+        )
+        for ends in self._early:
+            self._account.add(ends)
+        self._early = []
+
+    def settle(self, push: Push) -> Shortfall | None:
+        """What is missing now and was not told before."""
+        assert self._account is not None  # noqa: S101 - a push begins it
+        return self._account.settle(at_ns=push.at_ns, counted=self._count(push))
+
+    def forget(self) -> None:
+        """Let go of all that is held."""
+        self._late_before = self.late_count
+        self._account = None
+        self._early = []
+
+
+class _Explained:
+    """How many of the missing requests were written, or dropped: the rest was not written."""
+
+    def __init__(self) -> None:
+        self._missing_min = self._missing_max = 0
+        self._sent_min = self._sent_max = 0
+        self._told = 0
+
+    def take(
+        self, requests: Shortfall | None, written: Shortfall | None, dropped: int
+    ) -> tuple[int, int] | None:
+        """What is missing more and has no explanation: at least and at most; None for nothing."""
+        if requests is not None:
+            self._missing_max = self._missing_min + requests.missing_max
+            self._missing_min += requests.missing_min
+        if written is not None:
+            self._sent_max = self._sent_min + written.missing_max
+            self._sent_min += written.missing_min
+        self._sent_min += dropped
+        self._sent_max += dropped
+        low = self._missing_min - self._sent_max - self._told
+        if low <= 0:
+            return None
+        high = self._missing_max - self._sent_min - self._told
+        self._told += low
+        return low, max(high, low)
+
+
+def _sent(shortfall: Shortfall, push: Push) -> Loss:
+    return Loss(
+        from_ns=shortfall.from_ns,
+        until_ns=shortfall.until_ns,
         received_ns=push.received_ns,
-        written=0,
-        dropped=0,
-        epoch=push.epoch,
-        uptime_s=0,
+        missing_min=shortfall.missing_min,
+        missing_max=shortfall.missing_max,
+        kind=LossKind.SENT,
     )
 
 
@@ -231,26 +304,3 @@ def _restart(last: Push, push: Push) -> Loss:
         missing_max=None,
         kind=LossKind.RESTART,
     )
-
-
-def _losses(account: CounterAccount, push: Push, last: Push) -> Iterator[Loss]:
-    dropped = push.dropped - last.dropped
-    if dropped > 0:
-        yield Loss(
-            from_ns=last.at_ns,
-            until_ns=push.at_ns,
-            received_ns=push.received_ns,
-            missing_min=dropped,
-            missing_max=dropped,
-            kind=LossKind.DROPPED,
-        )
-    shortfall = account.settle(at_ns=push.at_ns, counted=push.written)
-    if shortfall is not None:
-        yield Loss(
-            from_ns=shortfall.from_ns,
-            until_ns=shortfall.until_ns,
-            received_ns=push.received_ns,
-            missing_min=shortfall.missing_min,
-            missing_max=shortfall.missing_max,
-            kind=LossKind.WRITTEN,
-        )

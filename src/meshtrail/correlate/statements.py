@@ -27,7 +27,7 @@ class Cause(StrEnum):
     RESTART = "restart"
     """The proxy was started again; what it counted last is not known."""
     NOT_WRITTEN = "not_written"
-    """The proxy served what its access log says nothing of, and used to."""
+    """The proxy served requests that its access log says nothing of, and used to."""
     UNKNOWN = "unknown"
     SILENT = "silent"
     """A reporter that used to report says nothing any more."""

@@ -31,7 +31,9 @@ def record(end_s: float, *, who: str = "web", lag_s: float = 0.3, **columns: Any
         "time": at(end_s - 0.01),
         "end_time": at(end_s),
         "source": "envoy-als",
+        "payload_format": "als-http",
         "is_duplicate": False,
+        "stream": 1,
         "reporter_id": who,
         **columns,
     }
@@ -43,10 +45,13 @@ def count(
     *,
     who: str = "web",
     dropped: int = 0,
+    unwritten: int = 0,
     started_s: float = 1,
     epoch: int = 0,
 ) -> Row:
+    """A push: requests that were written, that were dropped, and that were neither."""
     counts = {
+        "by_http": {"inbound": {"requests_started": written + dropped + unwritten}},
         "logs_written": written,
         "logs_dropped": dropped,
         "epoch": epoch,
@@ -57,7 +62,10 @@ def count(
         "received_time": at(at_s + 0.01),
         "time": at(at_s),
         "source": "envoy-metrics",
+        "payload_format": "envoy-metrics",
         "is_duplicate": False,
+        # A stream of counters is of one process.
+        "stream": 1_000 + round(started_s),
         "reporter_id": who,
         "detail": json.dumps(counts),
     }
@@ -68,7 +76,9 @@ def own(kind: str, at_s: float, *, about: str | None = None, who: str | None = N
         "kind": kind,
         "received_time": at(at_s),
         "source": "meshtrail",
+        "payload_format": "meshtrail-json",
         "is_duplicate": False,
+        "stream": 2,
         "about": about,
         "reporter_id": who,
     }

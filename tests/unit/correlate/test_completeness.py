@@ -54,7 +54,7 @@ def stated(kind: str, about: str, at_s: int, *, spiffe_id: str | None = None, **
 
 
 def minute(about: str, at_s: int, **figures: Any) -> Row:
-    zeros = dict.fromkeys(("duplicates", "undecoded", "expected", "paired", "answered"), 0)
+    zeros = dict.fromkeys(("duplicates", "undecoded", "late", "expected", "paired", "answered"), 0)
     return stated("counter", about, at_s, name="ledger_minute", **{**zeros, **figures})
 
 

@@ -59,6 +59,11 @@ def test_what_a_proxy_dropped_is_told_as_such() -> None:
     assert (gap["cause"], gap["missing_min"], gap["missing_max"]) == ("dropped", 5, 5)
 
 
+def test_requests_that_a_proxy_no_longer_logs_are_told_as_such() -> None:
+    (gap,) = gaps(record(3), count(10, 1), count(20, 1, unwritten=6))
+    assert (gap["cause"], gap["missing_min"], gap["missing_max"]) == ("not_written", 6, 6)
+
+
 def test_a_broken_connection_explains_what_went_missing_around_it() -> None:
     (gap,) = gaps(record(3), closed(15, "cancelled"), *counts(written=[1, 4]))
     assert (gap["cause"], gap["missing_min"]) == ("connection_reset", 3)
@@ -127,6 +132,13 @@ def test_minutes_tell_what_came_and_what_was_counted() -> None:
     assert (first["received"], first["duplicates"], first["undecoded"]) == (10, 1, 0)
     assert (first["missing_min"], first["missing_max"]) == (3, 3)
     assert first["counted_min"] == 13
+
+
+def test_what_comes_after_it_was_told_as_missing_is_told_as_late() -> None:
+    late = record(3, lag_s=40)
+    said = run(record(4), late, *counts(written=[2] * 8))
+    assert [one["missing_min"] for kind, one in said if kind is EntryType.GAP] == [1]
+    assert sum(one["late"] for kind, one in said if kind is EntryType.COUNTER) == 1
 
 
 def test_a_log_that_slept_for_a_month_is_passed_over_at_once() -> None:

@@ -3,13 +3,19 @@ from __future__ import annotations
 import numpy as np
 
 from meshtrail.correlate.minutes import MINUTE_GRACE_NS, MINUTE_NS, Minutes
-from meshtrail.correlate.proxy_account import Loss, LossKind, Push
+from meshtrail.correlate.proxy_account import Loss, LossKind
+from meshtrail.correlate.pushes import Push
 
 
-def push(at_s: int, written: int, *, epoch: int = 0) -> Push:
+def push(at_s: int, requests: int, *, epoch: int = 0) -> Push:
     at_ns = at_s * 1_000_000_000
     return Push(
-        at_ns=at_ns, received_ns=at_ns, written=written, dropped=0, epoch=epoch, uptime_s=at_s
+        at_ns=at_ns,
+        received_ns=at_ns,
+        stream=epoch,
+        requests=requests,
+        epoch=epoch,
+        uptime_s=at_s,
     )
 
 
@@ -27,7 +33,7 @@ def loss(received_s: int, low: int, high: int | None) -> Loss:
         received_ns=received_s * 1_000_000_000,
         missing_min=low,
         missing_max=high,
-        kind=LossKind.WRITTEN,
+        kind=LossKind.SENT,
     )
 
 
