@@ -99,7 +99,12 @@ def test_volumes_hold_all_that_is_written() -> None:
 def test_image_stops_in_order_and_says_how_long_that_takes() -> None:
     assert [one.rest for one in of(IMAGE, "STOPSIGNAL")] == ["SIGTERM"]
     [seconds] = re.findall(r"--stop-timeout (\d+)", FILE.read_text(encoding="utf-8"))
-    needed = up.COLLECT_STOP_SECONDS_MAX + up.SEAL_STOP_SECONDS_MAX + up.SERVE_STOP_SECONDS_MAX
+    needed = (
+        up.COLLECT_STOP_SECONDS_MAX
+        + up.LEDGER_STOP_SECONDS_MAX
+        + up.SEAL_STOP_SECONDS_MAX
+        + up.SERVE_STOP_SECONDS_MAX
+    )
     assert int(seconds) > needed
 
 

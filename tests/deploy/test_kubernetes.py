@@ -244,7 +244,12 @@ def test_evidence_pins_and_lock_record_lie_on_volumes_and_apart(
 
 
 def test_one_writer_has_time_to_stop_in_order(pod: Manifest) -> None:
-    needed = up.COLLECT_STOP_SECONDS_MAX + up.SEAL_STOP_SECONDS_MAX + up.SERVE_STOP_SECONDS_MAX
+    needed = (
+        up.COLLECT_STOP_SECONDS_MAX
+        + up.LEDGER_STOP_SECONDS_MAX
+        + up.SEAL_STOP_SECONDS_MAX
+        + up.SERVE_STOP_SECONDS_MAX
+    )
     assert pod["terminationGracePeriodSeconds"] > needed
     [stateful_set] = of_kind("StatefulSet")
     assert stateful_set["spec"]["replicas"] == 1

@@ -79,7 +79,12 @@ def test_filter_lets_landlock_through_and_keeps_io_uring_out(unit: dict[str, lis
 
 
 def test_supervisor_has_time_to_stop_its_processes_in_order(unit: dict[str, list[str]]) -> None:
-    needed = up.COLLECT_STOP_SECONDS_MAX + up.SEAL_STOP_SECONDS_MAX + up.SERVE_STOP_SECONDS_MAX
+    needed = (
+        up.COLLECT_STOP_SECONDS_MAX
+        + up.LEDGER_STOP_SECONDS_MAX
+        + up.SEAL_STOP_SECONDS_MAX
+        + up.SERVE_STOP_SECONDS_MAX
+    )
     assert int(unit["TimeoutStopSec"][0]) > needed
     # To the supervisor alone, who keeps to the order.
     assert unit["KillMode"] == ["mixed"]

@@ -35,6 +35,7 @@ NOT_FROM_ACCESS_LOGS = {
     "reporter_conflict": "only a reporter that claims to be somebody else has one",
     "reporter_token": "the proxies here show certificates",
     **dict.fromkeys(("parent_span_id", "span_name", "span_kind", "span_status"), OTHERS),
+    "detail": "only what meshtrail says itself, and a counter, has one",
     **dict.fromkeys(("about", "cause", "missing_min", "missing_max"), OTHERS),
 }
 """The columns that no access log can fill, and why."""
@@ -201,7 +202,9 @@ def request(rows: list[Row], path: str) -> Row:
 
 
 def test_every_column_that_access_logs_can_fill_is_filled(rows: list[Row]) -> None:
-    filled = {name for row in rows for name, value in row.items() if value is not None}
+    # What meshtrail says itself, of its own streams and of what is missing, comes from no proxy.
+    told = [row for row in rows if row["source"] != "meshtrail"]
+    filled = {name for row in told for name, value in row.items() if value is not None}
     assert BY_NAME.keys() - filled == NOT_FROM_ACCESS_LOGS.keys()
 
 

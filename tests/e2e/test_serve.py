@@ -288,7 +288,7 @@ def test_up_is_ready_in_time_with_all_its_processes(tmp_path: Path) -> None:
         begun = time.monotonic()
         with running(folder) as up:
             took = time.monotonic() - begun
-            assert len(up.pids) == 3
+            assert sorted(up.pids) == ["collect", "ledger", "seal", "serve"]
         return took
 
     # The best of a few: others may use this machine at the same time.

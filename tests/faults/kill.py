@@ -68,6 +68,8 @@ RECORDS_PER_FRAME = 20
 FRAMES_PER_STREAM_MAX = 400
 RECORD_NAME = b"/known/"
 RECORD = EntryType.RECORD
+STATEMENTS = (EntryType.COUNTER, EntryType.GAP, EntryType.FINDING)
+"""What the ledger says of the kills, in streams of its own."""
 
 
 class UpProcess:
@@ -340,7 +342,9 @@ class Campaign:
         for stream, entries in streams.items():
             assert [entry.seq for entry in entries] == list(range(len(entries))), stream
             own = [(entry.seq, entry.payload) for entry in entries if entry.entry_type != RECORD]
-            kinds = [entry.entry_type for entry in entries if entry.entry_type != RECORD]
+            kinds = [entry.entry_type for entry in entries]
+            assert not (RECORD in kinds and set(STATEMENTS) & set(kinds)), own
+            kinds = [kind for kind in kinds if kind not in {RECORD, *STATEMENTS}]
             assert kinds == [EntryType.STREAM_OPENED, EntryType.STREAM_CLOSED], own
             assert entries[-1].entry_type == EntryType.STREAM_CLOSED, own
         for stream, payloads in self.journal.payloads.items():

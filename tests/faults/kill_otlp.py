@@ -73,7 +73,7 @@ def send_grpc(up: UpProcess, texts: list[str], *, seconds_max: float) -> bool:
     return True
 
 
-DOORS: tuple[Door, ...] = (send_http, send_http, send_http)
+DOORS: tuple[Door, ...] = (send_http, send_grpc)
 
 
 class Sender(threading.Thread):

@@ -6,7 +6,7 @@ import random  # noqa: TID251 - seeded, so that a failure can be repeated
 from typing import TYPE_CHECKING, Any, TypeVar
 from unittest.mock import patch
 
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from meshtrail.correlate.pairing import COLUMNS, PairingOptions, candidates
@@ -122,7 +122,8 @@ def test_however_a_table_is_cut_the_same_is_found(seed: int, count: int, cuts: l
 
 
 @given(seeds, st.lists(st.integers(0, 1_000), max_size=20))
-@settings(max_examples=6, deadline=None, phases=[Phase.generate])
+@example(1119, [1_143])
+@settings(max_examples=6, deadline=None, phases=[Phase.explicit, Phase.generate])
 def test_however_the_traffic_of_a_mesh_is_cut_the_same_is_found(seed: int, cuts: list[int]) -> None:
     table = make_table(lossy_traffic(seed, seconds=60))
     inside = [at for at in cuts if at <= table.num_rows]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from starlette.responses import Response
 
+from meshtrail.app.run_file import select_live
 from meshtrail.errors import MeshtrailError
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ async def show_status(_request: Request, serving: Serving) -> Response:
     figures = await serving.figures.read()
     told = {
         **figures.status.as_json(),
+        "ledger": select_live(figures.run, "ledger", now_ns=figures.now_ns),
         "data": str(serving.layout.root),
         **serving.key.as_json(),
     }

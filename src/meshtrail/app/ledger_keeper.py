@@ -22,14 +22,17 @@ from meshtrail.collect.payloads import (
     stream_opened,
 )
 from meshtrail.collect.stream import Stream
+from meshtrail.correlate.clock_offsets import ACCESS_LOGS, BATCHES, COUNTS
 from meshtrail.correlate.counter_account import EARLY_NS, LATE_NS
 from meshtrail.correlate.ledger import GRACE_NS, LEDGER_COLUMNS, STEP_NS, Ledger
 from meshtrail.correlate.minutes import MINUTE_GRACE_NS
+from meshtrail.correlate.pair_book import OPTIONS
 from meshtrail.correlate.shared_keys import SharedKeys
 from meshtrail.journal import blob_frame
 from meshtrail.model.entry import EntryType
 from meshtrail.search.catalogue import read_received_range
 from meshtrail.search.event_reader import EventReader, find_newest
+from meshtrail.sources.reporter_clocks import DRIFT_DIVISOR, LEDGER_WRITER
 from meshtrail.store.manifest_follower import ManifestFollower
 from meshtrail.units import UnixNanos
 
@@ -43,12 +46,16 @@ if TYPE_CHECKING:
     from meshtrail.store.layout import Layout
     from meshtrail.units import Clock
 
-WRITER: Final = "ledger"
-LOOK_BACK_NS: Final = 900_000_000_000
+WRITER: Final = LEDGER_WRITER
+LOOK_BACK_NS: Final = OPTIONS.replay_ns
 SETTLED_NS: Final = 5_000_000_000
 """What came in longer ago than this is published when no journal has anything unsealed."""
 
 CONFIG: Final = {
+    "clock_access_logs_delay_ns": ACCESS_LOGS[1],
+    "clock_batches_delay_ns": BATCHES[1],
+    "clock_counts_delay_ns": COUNTS[1],
+    "clock_drift_divisor": DRIFT_DIVISOR,
     "grace_ns": GRACE_NS,
     "early_ns": EARLY_NS,
     "late_ns": LATE_NS,
@@ -58,8 +65,11 @@ CONFIG: Final = {
 }
 """What its statements rest on, sealed with them."""
 
-_TOLD: Final = pc.field("source").isin(["meshtrail"]) & pc.match_substring(
-    pc.field("detail"), '"step_ns":'
+_TOLD: Final = (
+    pc.field("source").isin(["meshtrail"])
+    # A step of the collector's clock has one, too, and is about nobody.
+    & pc.field("about").is_valid()
+    & pc.match_substring(pc.field("detail"), '"step_ns":')
 )
 
 

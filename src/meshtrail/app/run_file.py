@@ -125,6 +125,12 @@ def read_run_files(layout: Layout) -> dict[str, RunFacts]:
     return found
 
 
+def select_live(run: Mapping[str, RunFacts], process: str, *, now_ns: int) -> dict[str, Any] | None:
+    """What a process last told; None when it told nothing, or not lately."""
+    told = run.get(process)
+    return dict(told.facts) if told is not None and not told.is_stale(now_ns) else None
+
+
 def _read(path: Path) -> RunFacts | None:
     try:
         with path.open("rb") as file:

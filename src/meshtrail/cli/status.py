@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from meshtrail.cli import exit_codes
 from meshtrail.cli.documentation import (
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 _ABOUT = """
     Shows what a data directory holds: entries published and sealed, the last arrival, files,
-    whether `meshtrail up` seals there now, and how many bytes wait in the journals. It reads only,
-    and may be run at any time. Signatures of the newest manifest and checkpoint are checked;
-    `meshtrail verify` checks everything.
+    whether `meshtrail up` seals there now, how many bytes wait in the journals, and what the ledger
+    knows to be missing. It reads only, and may be run at any time. Signatures of the newest
+    manifest and checkpoint are checked; `meshtrail verify` checks everything.
 """
 _EXAMPLES = (
     ("meshtrail status", "The log in ./meshtrail-data."),
@@ -53,19 +53,34 @@ def main(argv: Sequence[str]) -> int:
     arguments = make_status_parser().parse_args(argv)
     from meshtrail.app.clock import SystemClock
     from meshtrail.app.data import open_data
+    from meshtrail.app.run_file import read_run_files, select_live
     from meshtrail.app.status import read_status
     from meshtrail.cli.trust import find_trusted_key
 
     data = open_data(arguments.data)
     trusted = find_trusted_key(arguments, is_remembering=False)
     status = read_status(data.layout, trusted.verifier, origin=data.origin)
+    now_ns = SystemClock().wall_ns()
+    ledger = select_live(read_run_files(data.layout), "ledger", now_ns=now_ns)
     if arguments.json:
-        print(json.dumps({**status.as_json(), "data": str(arguments.data), **trusted.as_json()}))
+        facts = {**status.as_json(), "ledger": ledger, "data": str(arguments.data)}
+        print(json.dumps({**facts, **trusted.as_json()}))
         return exit_codes.OK
-    for line in _lines(status, now_ns=SystemClock().wall_ns()):
+    for line in _lines(status, now_ns=now_ns):
         print(line)
+    print(_missing_line(ledger))
     print(trusted.render())
     return exit_codes.OK
+
+
+def _missing_line(ledger: dict[str, Any] | None) -> str:
+    """What the ledger has told since it was started; the log has it for ever."""
+    if ledger is None:
+        return "missing    not known: no ledger is kept here now, see meshtrail completeness"
+    text = f"missing    of {ledger['reporters']} reporters: "
+    causes = [f"{count:,} {cause}" for cause, count in sorted(ledger["missing"].items()) if count]
+    causes += [f"{ledger['silent']} silent"] * bool(ledger["silent"])
+    return text + (", ".join(causes) or "nothing known since the ledger was started")
 
 
 def _lines(status: Status, *, now_ns: int) -> Iterator[str]:

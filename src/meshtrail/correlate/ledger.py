@@ -16,8 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from meshtrail.correlate import statements
+from meshtrail.correlate.clock_account import ClockAccount
 from meshtrail.correlate.minutes import MINUTE_NS, Minutes
 from meshtrail.correlate.outages import Outages
+from meshtrail.correlate.pair_book import PAIRED_COLUMNS, PairBook
 from meshtrail.correlate.proxy_account import Ends, LossKind, ProxyAccount
 from meshtrail.correlate.pushes import PushReader
 from meshtrail.correlate.reporters import KEY_COLUMNS, Reporters, rows_by_number
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from meshtrail.correlate.pushes import Push
     from meshtrail.correlate.statements import Statement
 
-LEDGER_COLUMNS: Final = (
+_OWN_COLUMNS: Final = (
     "kind",
     "received_time",
     "end_time",
@@ -49,6 +51,7 @@ LEDGER_COLUMNS: Final = (
     *KEY_COLUMNS,
     *(name for name in KEY_USE_COLUMNS if name != "received_time"),
 )
+LEDGER_COLUMNS: Final = tuple(dict.fromkeys([*_OWN_COLUMNS, *PAIRED_COLUMNS]))
 """The event columns that the ledger reads."""
 
 STEP_NS: Final = 10_000_000_000
@@ -122,6 +125,7 @@ class Ledger:
 
     Attributes:
         keys: may be exchanged between two calls.
+        clocks: of the reporters; whoever pairs records tells it of them.
     """
 
     def __init__(self, *, recording_since_ns: int, keys: SharedKeys | None = None) -> None:
@@ -133,6 +137,8 @@ class Ledger:
         self._reporters = Reporters()
         self._proxies: list[_Proxy] = []
         self._outages = Outages()
+        self._pairs = PairBook()
+        self._clocks = ClockAccount()
 
     @property
     def reporters_count(self) -> int:
@@ -184,6 +190,8 @@ class Ledger:
         self._take_records(events, numbers)
         self._take_counts(events, numbers)
         self._take_streams(events, numbers)
+        self._clocks.take(events, numbers)
+        self._clocks.take_pairs(self._pairs.take(events), self._reporters)
         if self.keys is not None:
             self._noticed += self.keys.take(events)
         self._last_ns = int(events.column("received_time")[-1].as_py())
@@ -233,10 +241,19 @@ class Ledger:
             if numbers[row] < 0 and one["about"] == _COLLECT:
                 before = events.column("received_time")[row - 1].as_py() if row else self._last_ns
                 self._outages.add_downtime(before, one["received_time"])
+                self._pairs.add_downtime(before, one["received_time"])
 
     def _close_step(self, until_ns: int) -> Iterator[Statement]:
         yield from self._noticed
         self._noticed.clear()
+        self._clocks.take_pairs(self._pairs.pass_time(until_ns), self._reporters)
+        for names, minute_ns, figure, count in self._pairs.take_counts():
+            number = self._reporters.find(*names)
+            if number is not None:
+                minutes = self._proxies[number].minutes
+                minutes.add_count(figure, minute_ns // MINUTE_NS, count)
+        yield from self._pairs.tell()
+        yield from self._clocks.close_step(until_ns, self._reporters.all)
         for number, proxy in enumerate(self._proxies):
             for loss in proxy.account.settle(received_before_ns=until_ns - GRACE_NS):
                 proxy.minutes.lose(loss)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from meshtrail.correlate.pushes import Push
 
 MINUTE_NS: Final = 60_000_000_000
-MINUTE_GRACE_NS: Final = 30_000_000_000
-"""How long after its end a minute is told: what belongs to it is there then."""
+MINUTE_GRACE_NS: Final = 80_000_000_000
+"""How long after its end a minute is told: what belongs to it is there then, pairs among it."""
 
 _COUNTS_MAX: Final = 256
 _FIGURES: Final = (

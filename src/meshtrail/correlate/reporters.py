@@ -22,7 +22,8 @@ KEY_COLUMNS: Final = ("reporter_id", "reporter_spiffe_id", "reporter_token")
 REPORTERS_MAX: Final = 100_000
 """A sender can claim a new name with each stream; further ones are one reporter together."""
 
-_OVERFLOW: Final = "(others)"
+OVERFLOW: Final = "(others)"
+"""Stands for the reporters beyond that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ class Reporters:
 
     def __init__(self) -> None:
         self._numbers: dict[Reporter, int] = {}
+        self._by_names: dict[tuple[str | None, str | None], int] = {}
+        self._shared_names: set[tuple[str | None, str | None]] = set()
         self.all: list[Reporter] = []
 
     def number(self, events: pa.Table) -> npt.NDArray[np.int64]:
@@ -72,6 +75,23 @@ class Reporters:
         numbers = np.array([self._number(one, dictionaries) for one in distinct.tolist()], np.int64)
         return numbers[rows] if count else combined
 
+    def find(self, claimed: str | None, spiffe_id: str | None) -> int | None:
+        """The reporter that was last heard of under these names."""
+        return self._by_names.get((claimed, spiffe_id))
+
+    def find_each(
+        self, claimed: pa.ChunkedArray, spiffe_ids: pa.ChunkedArray
+    ) -> npt.NDArray[np.int64]:
+        """The only reporter that was heard of under each two names; -1 for none or several."""
+        (codes, names), (others, identities) = _codes(claimed), _codes(spiffe_ids)
+        distinct, rows = np.unique(codes * (len(identities) + 1) + others, return_inverse=True)
+        numbers = []
+        for one in distinct.tolist():
+            name, identity = divmod(one, len(identities) + 1)
+            key = [None, *names][name], [None, *identities][identity]
+            numbers.append(-1 if key in self._shared_names else self._by_names.get(key, -1))
+        return np.array(numbers, np.int64)[rows]
+
     def _number(self, combined: int, dictionaries: list[list[str]]) -> int:
         parts: list[str | None] = []
         for values in reversed(dictionaries):
@@ -82,9 +102,13 @@ class Reporters:
         if reporter.name is None:
             return -1
         if reporter not in self._numbers and len(self.all) >= REPORTERS_MAX:
-            reporter = Reporter(_OVERFLOW)
+            reporter = Reporter(OVERFLOW)
         if reporter not in self._numbers:
             self._numbers[reporter] = len(self.all)
+            names = reporter.id, reporter.spiffe_id
+            if names in self._by_names:
+                self._shared_names.add(names)
+            self._by_names[names] = len(self.all)
             self.all.append(reporter)
         return self._numbers[reporter]
 

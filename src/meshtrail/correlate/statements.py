@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from meshtrail.model.entry import EntryType
 
 if TYPE_CHECKING:
+    from meshtrail.correlate.clock_offsets import ClockEstimate
     from meshtrail.correlate.reporters import Reporter
 
 
@@ -31,8 +32,14 @@ class Cause(StrEnum):
     UNKNOWN = "unknown"
     SILENT = "silent"
     """A reporter that used to report says nothing any more."""
+    UNPAIRED = "unpaired"
+    """One end of calls reports them, and the other should have, and does not."""
+    PAIRED_LATE = "paired_late"
+    """Entries that were told to be unpaired have found their partner."""
     KEY_SHARED = "key_shared"
     """An identity or a certificate is used from where it does not belong."""
+    CLOCK_STEPPED = "clock_stepped"
+    """What is known of a reporter's clock contradicts itself: it was set, or the collector's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +98,9 @@ def finding(
 
 
 def finding_about(
-    about: str, cause: Cause, *, from_ns: object, until_ns: object, **more: object
+    about: str | None, cause: Cause, *, from_ns: object, until_ns: object, **more: object
 ) -> Statement:
-    """Something about an identity that somebody should look at."""
+    """Something about whoever goes by a name that somebody should look at."""
     payload = {"about": about, "cause": cause.value, "from_ns": from_ns, "until_ns": until_ns}
     return Statement(EntryType.FINDING, payload | more)
 
@@ -120,6 +127,23 @@ def minute(
             **figures,
         },
     )
+
+
+def clock(reporter: Reporter, estimate: ClockEstimate) -> Statement:
+    """How far a reporter's clock is from the collector's; times are on the collector's."""
+    about = _about(reporter)
+    about["reporter"]["token"] = reporter.token
+    payload = {
+        **about,
+        "offset_ns": estimate.offset_ns,
+        "error_ns": estimate.error_ns,
+        "quality": estimate.quality.value,
+        "from_ns": estimate.from_ns,
+        "until_ns": estimate.until_ns,
+    }
+    if estimate.is_stepped:
+        payload["cause"] = Cause.CLOCK_STEPPED.value
+    return Statement(EntryType.CLOCK, payload)
 
 
 def _about(reporter: Reporter) -> dict[str, Any]:

@@ -22,7 +22,8 @@ from meshtrail.log.merge import MergeThread, plan_merge
 from meshtrail.log.recovery import recover
 from meshtrail.log.taking import Taking
 from meshtrail.model.event import EVENT_SCHEMA, Kind
-from meshtrail.sources.streams import REPORTER_COLUMNS
+from meshtrail.sources.reporter_clocks import STATED_FOR_NS
+from meshtrail.sources.streams import CLOCK_COLUMNS, STREAM_COLUMNS
 from meshtrail.store.durable import DurableWriter, remove_file, sync_directory, write_file
 from meshtrail.store.layout import segment_file, tiles_file
 from meshtrail.store.manifest import CommittedFile
@@ -255,16 +256,28 @@ class Sealer:
             )
 
     def _find_stream_events(self) -> pa.Table:
-        """How every stream of the log was opened and closed, in the order of the log."""
-        columns = ["log_index", "kind", "stream", *REPORTER_COLUMNS]
+        """What ``streams_from_events`` takes: of the whole log, in its order."""
         paths = [str(self._layout.root / named.path) for named in self._committer.segments()]
         if not paths:
-            return EVENT_SCHEMA.empty_table().select(columns)
+            columns = dict.fromkeys(("log_index", *STREAM_COLUMNS, *CLOCK_COLUMNS))
+            return EVENT_SCHEMA.empty_table().select(list(columns))
+        kind, received_time = ds.field("kind"), ds.field("received_time")
+        # Apart, so that what clocks are read from is not read of the whole log.
+        since_ns = self._committer.time_ns - STATED_FOR_NS
+        wanted = (
+            (STREAM_COLUMNS, kind.isin(_STREAM_KINDS)),
+            (CLOCK_COLUMNS, (kind == Kind.CLOCK.value) & (received_time >= since_ns)),
+        )
         try:
-            found = ds.dataset(paths, format="parquet").to_table(
-                columns=columns,
-                filter=ds.field("kind").isin(_STREAM_KINDS),
-                use_threads=False,
+            segments = ds.dataset(paths, format="parquet")
+            found = pa.concat_tables(
+                [
+                    segments.to_table(
+                        columns=["log_index", *columns], filter=holds, use_threads=False
+                    )
+                    for columns, holds in wanted
+                ],
+                promote_options="default",
             )
         except FileNotFoundError as error:
             raise MissingFileError(f"a live segment is gone: {error}") from error

@@ -55,6 +55,16 @@ class Decision(StrEnum):
     UNKNOWN = "unknown"
 
 
+class TimeQuality(StrEnum):
+    """How the offset of a reporter's clock is known."""
+
+    BOUNDED = "bounded"
+    """Evidence bounds it on both sides, whatever anything took on its way."""
+    ESTIMATED = "estimated"
+    """One side rests on what the least delayed of several arrivals took at most."""
+    UNKNOWN = "unknown"
+
+
 class TlsFailure(StrEnum):
     """Why a TLS handshake failed: a closed list."""
 
@@ -155,6 +165,16 @@ COLUMNS: Final[tuple[Column, ...]] = (
         short="duplicate",
         nullable=False,
     ),
+    Column(
+        15,
+        "time_offset",
+        _I64,
+        "the reporter's clock minus the collector's, as stated in the log",
+        short="offset",
+        unit="ns",
+    ),
+    Column(16, "time_error", _I64, "at most so far is `time` minus it off", unit="ns"),
+    Column(17, "time_quality", _S, "how they are known; null where `time` is"),
     Column(20, "reporter_id", _S, "node id that the reporter claims", short="reporter"),
     Column(21, "reporter_cluster", _S, "cluster that the reporter claims"),
     Column(

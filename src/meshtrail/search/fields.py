@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 from meshtrail.errors import QueryError
-from meshtrail.model.event import COLUMNS, Column, Decision, Kind, TlsFailure, Trust
+from meshtrail.model.event import (
+    COLUMNS,
+    Column,
+    Decision,
+    Kind,
+    TimeQuality,
+    TlsFailure,
+    Trust,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +41,7 @@ class FieldKind(Enum):
 _TEXT_KINDS: Final = {FieldKind.TEXT, FieldKind.SPIFFE_ID, FieldKind.IP}
 _CLOSED_LISTS: Final = {
     "kind": tuple(Kind),
+    "time_quality": tuple(TimeQuality),
     "decision": tuple(Decision),
     "dry_run_decision": tuple(Decision),
     "tls_failure": tuple(TlsFailure),

@@ -21,22 +21,23 @@ from meshtrail.model.entry import (
     HEADER_DTYPE,
     EntryFlags,
     EntryType,
+    PayloadFormat,
     decode_prefix,
 )
 from meshtrail.model.event import EVENT_SCHEMA, MAPPER_VERSION
 from meshtrail.sources.columns import coded, first_of
 from meshtrail.sources.mappings import FORMAT_NAMES, MAPPINGS, SOURCE_NAMES
 from meshtrail.sources.own_entries import map_own
+from meshtrail.sources.reporter_clocks import Statement, follow_clocks, parse_clock
 from meshtrail.sources.streams import (
     REPORTER_COLUMNS,
     Reporters,
-    StreamFacts,
     Streams,
-    parse_stream_opened,
+    read_stream_opened,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import numpy.typing as npt
 
@@ -62,6 +63,7 @@ CODED_COLUMNS: Final = frozenset(
         "payload_format",
         *REPORTER_COLUMNS,
         "reporter_spiffe_id_trust",
+        "time_quality",
         *(f"{end}_{part}" for end in ("src", "dst") for part in _SPIFFE_PARTS),
         "http_request_method",
         "network_protocol_version",
@@ -242,12 +244,14 @@ def _event_table(
         columns["reporter_conflict"] = first_of(
             part.columns["reporter_conflict"], columns["reporter_conflict"]
         )
+    received_ns = headers["received_ns"].astype(np.int64)
+    columns |= reporters.time_columns(columns.get("time"), received_ns)
     count = part.rows_count
     duplicate = headers["flags"] & np.uint16(EntryFlags.DUPLICATE)
     columns |= {
         "log": coded([log], pa.array(np.zeros(count, dtype=np.int64))),
         "log_index": pa.array(index),
-        "received_time": _native(headers["received_ns"]),
+        "received_time": pa.array(received_ns),
         "stream": _native(headers["stream"]),
         "seq": _native(headers["seq"]),
         "source": _names(headers, SOURCE_NAMES),
@@ -283,18 +287,26 @@ def _follow_streams(headers: Headers, payloads: pa.Array, streams: Streams) -> R
     distinct, rows = np.unique(headers["stream"], return_inverse=True)
     for position in np.flatnonzero(headers["entry_type"] == EntryType.STREAM_OPENED):
         payload = payloads[int(position)].as_py()
-        streams.open(int(headers["stream"][position]), _facts(payload))
+        streams.open(int(headers["stream"][position]), read_stream_opened(payload))
     facts = [streams.get(int(stream)) for stream in distinct]
+    statements = list(_find_statements(headers, payloads, streams))
+    keys = [fact.key for fact in facts]
+    clocks = follow_clocks(streams.clocks, statements, keys, rows)
     for position in np.flatnonzero(headers["entry_type"] == EntryType.STREAM_CLOSED):
         streams.close(int(headers["stream"][position]))
-    return Reporters(facts, rows.astype(np.int64))
+    return Reporters(facts, rows.astype(np.int64), clocks)
 
 
-def _facts(payload: bytes) -> StreamFacts:
-    try:
-        return parse_stream_opened(payload)
-    except ValueError:
-        return StreamFacts()
+def _find_statements(headers: Headers, payloads: pa.Array, streams: Streams) -> Iterator[Statement]:
+    """What the entries state about clocks."""
+    is_clock = headers["entry_type"] == EntryType.CLOCK
+    is_own = headers["payload_format"] == PayloadFormat.MESHTRAIL_JSON
+    for position in np.flatnonzero(is_clock & is_own).tolist():
+        if streams.states_clocks(int(headers["stream"][position])):
+            received_ns = int(headers["received_ns"][position])
+            told = parse_clock(payloads[position].as_py(), received_ns=received_ns)
+            if told is not None:
+                yield Statement(position, *told)
 
 
 def _names(headers: Headers, names: dict[int, str]) -> pa.Array:

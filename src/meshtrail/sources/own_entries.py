@@ -62,7 +62,7 @@ def read_own(entry_type: int, payload: bytes) -> OwnFacts:
     if not isinstance(said, dict):
         return OwnFacts()
     if entry_type not in _TOLD:
-        return OwnFacts(about=_text(said, "writer"))
+        return OwnFacts(about=_text(said, "writer") if said.get("transport") == "self" else None)
     return OwnFacts(
         time=_number(said, "from_ns"),
         end_time=_number(said, "until_ns"),

@@ -34,11 +34,12 @@ from meshtrail.sources.otlp_json import json_to_protobuf
 from meshtrail.sources.otlp_reference import map_otlp_log
 from meshtrail.sources.otlp_span_reference import map_span_record
 from meshtrail.sources.own_entries import OWN_KINDS, WHOLE_FRAMES, read_own
-from meshtrail.sources.streams import StreamFacts, Streams, parse_stream_opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from meshtrail.sources.reporter_clocks import StatedClock
+    from meshtrail.sources.streams import StreamFacts, Streams
     from meshtrail.units import LeafIndex
 
     MapRecord = Callable[[bytes, dict[str, Any], list[str], StreamFacts], None]
@@ -96,14 +97,18 @@ def derive_reference(
     headers = [decode_header(entry) for entry in whole]
     for entry, header in zip(whole, headers, strict=True):
         if header.entry_type is EntryType.STREAM_OPENED:
-            streams.open(header.stream, _opened(entry[HEADER_BYTES:]))
+            streams.follow(header, entry[HEADER_BYTES:])
     rows = []
     for position, (entry, header) in enumerate(zip(whole, headers, strict=True)):
         payload = _payload(entry, header, read_blob)
-        rows.append(_row(payload, header, streams.get(header.stream), log, start + position))
-    for header in headers:
+        facts = streams.get(header.stream)
+        row = _row(payload, header, facts, log, start + position)
+        rows.append(row | _clock(row, streams.clocks.get_at(facts.key, header.received_ns)))
+        if header.entry_type is EntryType.CLOCK:
+            streams.follow(header, payload)
+    for entry, header in zip(whole, headers, strict=True):
         if header.entry_type is EntryType.STREAM_CLOSED:
-            streams.close(header.stream)
+            streams.follow(header, entry[HEADER_BYTES:])
     return pa.Table.from_pylist(rows, schema=EVENT_SCHEMA)
 
 
@@ -142,11 +147,16 @@ def _row(payload: bytes, header: EntryHeader, facts: StreamFacts, log: str, inde
     return row
 
 
-def _opened(payload: bytes) -> StreamFacts:
-    try:
-        return parse_stream_opened(payload)
-    except ValueError:
-        return StreamFacts()
+def _clock(row: Row, stated: StatedClock) -> Row:
+    """How far the time of a row is off."""
+    time_ns = row.get("time")
+    if time_ns is None:
+        return {}
+    return {
+        "time_offset": stated.offset_ns,
+        "time_error": stated.error_at(time_ns),
+        "time_quality": stated.quality.value,
+    }
 
 
 def _payload(entry: bytes, header: EntryHeader, read_blob: Callable[[bytes], bytes]) -> bytes:

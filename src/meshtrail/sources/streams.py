@@ -11,14 +11,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from meshtrail.model.entry import EntryType, PayloadFormat
 from meshtrail.model.event import Kind, Trust
 from meshtrail.sources.columns import coded
 from meshtrail.sources.conflicts import find_conflict, format_other_identity
+from meshtrail.sources.reporter_clocks import LEDGER_WRITER, ReporterClocks, parse_clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import numpy.typing as npt
+
+    from meshtrail.model.entry import EntryHeader
+    from meshtrail.sources.reporter_clocks import ClocksOfRows, ReporterKey
 
 _S: Final = pa.string()
 _PROVING: Final = frozenset({"mtls", "xfcc"})
@@ -35,6 +40,10 @@ REPORTER_COLUMNS: Final = (
     "reporter_token",
     "reporter_conflict",
 )
+STREAM_COLUMNS: Final = ("kind", "stream", *REPORTER_COLUMNS, "about")
+"""What the events of streams that are opened and closed say of them."""
+CLOCK_COLUMNS: Final = ("kind", "stream", "received_time", "detail")
+"""What those of statements about clocks say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +61,13 @@ class StreamFacts:
     ip: str | None = None
     token: str | None = None
     conflict: str | None = None
+    writer: str | None = None
+    """Which of meshtrail's own processes this is."""
+
+    @property
+    def key(self) -> ReporterKey:
+        """What tells this reporter from others."""
+        return self.node_id, self.spiffe_id, self.token
 
     @property
     def is_authenticated(self) -> bool:
@@ -88,14 +104,34 @@ def parse_stream_opened(payload: bytes) -> StreamFacts:
         conflict=find_conflict(
             claimed, spiffe_id=spiffe_id, token=token, reporters=_texts(authenticated, "reporters")
         ),
+        writer=_text(opened, "writer") if opened.get("transport") == "self" else None,
     )
 
 
-class Streams:
-    """The open streams at a point of the log. As many as the collector allows at once."""
+def read_stream_opened(payload: bytes) -> StreamFacts:
+    """The facts in a stream-opened payload; none where it is not what meshtrail writes."""
+    try:
+        return parse_stream_opened(payload)
+    except ValueError:
+        return StreamFacts()
 
-    def __init__(self, facts: dict[int, StreamFacts] | None = None) -> None:
+
+class Streams:
+    """The open streams at a point of the log, and the clocks of their senders.
+
+    As many streams as the collector allows at once.
+
+    Attributes:
+        clocks: of reporters, as they were stated last.
+    """
+
+    def __init__(
+        self,
+        facts: dict[int, StreamFacts] | None = None,
+        clocks: ReporterClocks | None = None,
+    ) -> None:
         self._facts = dict(facts or {})
+        self.clocks = ReporterClocks() if clocks is None else clocks
 
     def __len__(self) -> int:
         return len(self._facts)
@@ -105,7 +141,29 @@ class Streams:
 
     def copy(self) -> Streams:
         """An independent copy."""
-        return Streams(self._facts)
+        return Streams(self._facts, self.clocks.copy())
+
+    def follow(self, header: EntryHeader, payload: bytes) -> None:
+        """Take the next entry; most say nothing of streams and clocks.
+
+        Args:
+            header: of the entry.
+            payload: what stands behind it.
+        """
+        if header.entry_type is EntryType.STREAM_OPENED:
+            self.open(header.stream, read_stream_opened(payload))
+        elif header.entry_type is EntryType.STREAM_CLOSED:
+            self.close(header.stream)
+        elif header.entry_type is EntryType.CLOCK:
+            is_own = header.payload_format is PayloadFormat.MESHTRAIL_JSON
+            if is_own and self.states_clocks(header.stream):
+                told = parse_clock(payload, received_ns=header.received_ns)
+                if told is not None:
+                    self.clocks.tell(*told)
+
+    def states_clocks(self, stream: int) -> bool:
+        """Whether a stream is one on which clocks are stated."""
+        return self.get(stream).writer == LEDGER_WRITER
 
     def open(self, stream: int, facts: StreamFacts) -> None:
         """Note a stream that was opened."""
@@ -124,26 +182,37 @@ def streams_from_events(events: pa.Table) -> Streams:
     """The streams still open after some events.
 
     Args:
-        events: rows of kind stream_opened and stream_closed, in the order of the log, with
-            ``kind``, ``stream`` and the reporter columns; other rows do not matter.
+        events: rows of kind stream_opened and stream_closed, and those of kind clock of the last
+            ``STATED_FOR_NS``, in the order of the log, with ``STREAM_COLUMNS`` and
+            ``CLOCK_COLUMNS``; other rows do not matter.
     """
     streams = Streams()
-    columns = events.select(["kind", "stream", *REPORTER_COLUMNS]).to_pydict()
-    for kind, stream, *facts in zip(*columns.values(), strict=True):
+    columns = [events.column(name).to_pylist() for name in (*STREAM_COLUMNS, *CLOCK_COLUMNS[2:])]
+    for kind, stream, *facts, received_ns, detail in zip(*columns, strict=True):
         if kind == Kind.STREAM_OPENED.value:
             streams.open(stream, StreamFacts(*facts))
         elif kind == Kind.STREAM_CLOSED.value:
             streams.close(stream)
+        elif kind == Kind.CLOCK.value and detail and streams.states_clocks(stream):
+            told = parse_clock(detail.encode(), received_ns=received_ns)
+            if told is not None:
+                streams.clocks.tell(*told)
     return streams
 
 
 class Reporters:
     """The sender of each of some entries, as columns."""
 
-    def __init__(self, facts: list[StreamFacts], rows: npt.NDArray[np.int64]) -> None:
-        """Take the distinct senders and the sender of each row."""
+    def __init__(
+        self,
+        facts: list[StreamFacts],
+        rows: npt.NDArray[np.int64],
+        clocks: ClocksOfRows | None = None,
+    ) -> None:
+        """Take the distinct senders, the sender of each row and its clock."""
         self._facts = facts
         self._rows = rows
+        self._clocks = clocks
         take = pa.array(rows)
         self.spiffe_id = pa.array([fact.spiffe_id for fact in facts], _S).take(take)
         authenticated = [fact.is_authenticated for fact in facts]
@@ -151,7 +220,14 @@ class Reporters:
 
     def select(self, rows: npt.NDArray[np.int64]) -> Reporters:
         """The senders of some of the rows."""
-        return Reporters(self._facts, self._rows[rows])
+        clocks = self._clocks.select(rows) if self._clocks is not None else None
+        return Reporters(self._facts, self._rows[rows], clocks)
+
+    def time_columns(
+        self, time: pa.Array | None, received_ns: npt.NDArray[np.int64]
+    ) -> dict[str, pa.Array]:
+        """The columns that say how far ``time`` is off, as ``ClocksOfRows.columns``."""
+        return self._clocks.columns(time, received_ns) if self._clocks is not None else {}
 
     def held_to(self, own_identity: pa.Array, *, absent_is_held: bool = False) -> pa.Array:
         """Where the sender was authenticated as the proxy that the record is of.

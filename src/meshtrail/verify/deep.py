@@ -1,7 +1,8 @@
 """The deep audit: every event is derived from its entry again and compared, column by column.
 
-A worker needs to know the senders of the streams that are open where its piece begins. The parent
-follows streams in the order of the log and sends that along with each piece. A sample of entries is
+A worker needs to know the senders of the streams that are open where its piece begins, and how far
+their clocks were said to be off. The parent follows both in the order of the log and sends that
+along with each piece. A sample of entries is
 decoded a second time by another decoder, so that a mistake of the first does not excuse itself.
 """
 
@@ -23,7 +24,7 @@ from meshtrail.model.entry import HEADER_BYTES, EntryType, decode_header
 from meshtrail.model.event import EVENT_SCHEMA
 from meshtrail.sources.derive import derive_events, read_headers
 from meshtrail.sources.reference import derive_reference
-from meshtrail.sources.streams import StreamFacts, Streams, parse_stream_opened
+from meshtrail.sources.streams import Streams
 from meshtrail.units import LeafIndex
 from meshtrail.verify.blob_references import find_references
 from meshtrail.verify.findings import Finding, PieceFindings, noted, tampered
@@ -180,7 +181,7 @@ class DeepAudit:
         self.sampled_count = 0
 
     def take(self, piece: Piece, openings: list[bytes]) -> None:
-        """Derive the next piece, and follow the streams that it opens and closes."""
+        """Derive the next piece, and follow the streams and clocks that it tells of."""
         if self._is_stopped:
             return
         task = DeepTask(piece, self._streams.copy(), self._blobs, self._sample)
@@ -216,14 +217,7 @@ def _follow(streams: Streams, entry: bytes) -> None:
         header = decode_header(entry)
     except EntryFormatError:
         return
-    if header.entry_type is EntryType.STREAM_CLOSED:
-        streams.close(header.stream)
-        return
-    try:
-        facts = parse_stream_opened(entry[HEADER_BYTES:])
-    except ValueError:
-        facts = StreamFacts()
-    streams.open(header.stream, facts)
+    streams.follow(header, entry[HEADER_BYTES:])
 
 
 def _senders(entries: pa.Array, streams: Streams) -> Streams:
@@ -250,10 +244,14 @@ def _compare_sample(
     found: PieceFindings,
 ) -> None:
     """Derive some rows with the second decoder, one by one, and compare with the first's."""
+    types = read_headers(entries)["entry_type"]
+    clocks = deque(np.flatnonzero(types == EntryType.CLOCK).tolist())
     for row in rows:
+        while clocks and clocks[0] < row:
+            _follow(senders, entries[clocks.popleft()].as_py())
         # Not by the row's own reporter columns: its conflict may be one of this record alone.
         stream = derived.column("stream")[row].as_py()
-        streams = Streams({stream: senders.get(stream)})
+        streams = Streams({stream: senders.get(stream)}, senders.clocks.copy())
         index = LeafIndex(derived.column("log_index")[row].as_py())
         want = again(entries.slice(row, 1), start=index, streams=streams)
         compare_events(derived.slice(row, 1), want, index, found)

@@ -50,7 +50,9 @@ BATCH_BYTES: Final = 32 << 20
 
 _KNOWN_TYPES: Final = np.array([int(code) for code in EntryType])
 _KNOWN_FORMATS: Final = np.array(sorted(FORMAT_NAMES))
-_UNKNOWN_FLAGS: Final = 0xFFFF & ~int(EntryFlags.PREFIX | EntryFlags.FILTERED | EntryFlags.SALTED)
+_UNKNOWN_FLAGS: Final = 0xFFFF & ~sum(int(flag) for flag in EntryFlags)
+_FOLLOWED: Final = (EntryType.STREAM_OPENED, EntryType.STREAM_CLOSED, EntryType.CLOCK)
+"""What the derivation of later entries needs to know of."""
 _READ_ERRORS: Final = (pa.ArrowException, OSError, ValueError)
 
 
@@ -84,7 +86,8 @@ class Examined:
         leaf_hashes: uint8[n * 32]; None when the entries cannot be read.
         runs: the streams in it, see ``streams``.
         received_first, received_last: of its first and last entry.
-        openings: the entries that open or close a stream, in order; only for a deep audit.
+        openings: the entries that open or close a stream, or state a clock, in order; only for a
+            deep audit.
     """
 
     start: int
@@ -324,7 +327,7 @@ def _collect(
     done.references += find_references(entries, headers, start)
     if piece.is_deep:
         kinds = headers["entry_type"]
-        is_stream = (kinds == EntryType.STREAM_OPENED) | (kinds == EntryType.STREAM_CLOSED)
+        is_stream = np.isin(kinds, _FOLLOWED)
         done.openings += [entries[int(row)].as_py() for row in np.flatnonzero(is_stream)]
 
 

@@ -262,7 +262,7 @@ def compute_root(leaf_hash: bytes, index: int, size: int, path: list[bytes]) -> 
 def decode_header(entry: bytes) -> dict[str, int]:
     """Read the first 32 bytes of an entry, whose numbers are all big-endian."""
     version, _, _, flags, reserved, received, stream, seq = struct.unpack(">BBHHHqqq", entry[:32])
-    if version != 1 or reserved != 0 or flags > 7 or stream < 1 or seq < 0:
+    if version != 1 or reserved != 0 or flags > 15 or stream < 1 or seq < 0:
         raise ValueError("an entry has a header that is not one of version 1")
     return {"received_time": received, "stream": stream, "seq": seq}
 

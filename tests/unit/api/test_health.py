@@ -108,5 +108,6 @@ def test_status_is_what_the_command_prints(log: SmallLog) -> None:
     log.add_segment([{}] * 2)
     told = get(log, "/api/status").json
     assert (told["origin"], told["tree_size"], told["sealer"]) == (ORIGIN, 2, "not running")
+    assert told["ledger"] is None
     assert told["data"] == str(log.layout.root)
     assert (told["pinned"], told["vkey"].startswith(ORIGIN)) == (True, True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from meshtrail.app.derive_process import derive
 from meshtrail.app.table_channel import TableChannel
 from meshtrail.model.event import EVENT_SCHEMA
-from meshtrail.sources.streams import REPORTER_COLUMNS
+from meshtrail.sources.streams import CLOCK_COLUMNS, STREAM_COLUMNS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def opening(data: Path) -> pa.Table:
     facts = json.dumps({"log": "mesh/one/1f2e3d4c", "data": str(data)})
-    columns = ["kind", "stream", *REPORTER_COLUMNS]
+    columns = list(dict.fromkeys((*STREAM_COLUMNS, *CLOCK_COLUMNS)))
     return EVENT_SCHEMA.empty_table().select(columns).replace_schema_metadata({"open": facts})
 
 

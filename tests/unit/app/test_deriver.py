@@ -16,7 +16,7 @@ from meshtrail.journal import JournalReader
 from meshtrail.log.deriving import DeriverHere
 from meshtrail.log.intake import EntryBatch, make_entries
 from meshtrail.model.event import EVENT_SCHEMA
-from meshtrail.sources.streams import REPORTER_COLUMNS
+from meshtrail.sources.streams import CLOCK_COLUMNS, STREAM_COLUMNS
 from meshtrail.store.blob_files import write_blobs
 from meshtrail.store.durable import Disk
 from meshtrail.store.layout import Layout
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from meshtrail.log.deriving import Deriver
 
 ORIGIN = "mesh/one/1f2e3d4c"
-NO_STREAMS = EVENT_SCHEMA.empty_table().select(["kind", "stream", *REPORTER_COLUMNS])
+NO_STREAMS = EVENT_SCHEMA.empty_table().select(
+    list(dict.fromkeys((*STREAM_COLUMNS, *CLOCK_COLUMNS)))
+)
 
 
 @pytest.fixture

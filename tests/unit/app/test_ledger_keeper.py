@@ -5,15 +5,20 @@ from typing import TYPE_CHECKING
 
 import pyarrow.dataset as ds
 import pytest
+from envoy.data.accesslog.v3 import accesslog_pb2
 
 from meshtrail.app.inventory_file import InventoryFile
 from meshtrail.app.ledger_keeper import WRITER, LedgerKeeper
+from meshtrail.model.entry import EntryType
+from meshtrail.verify import KeySource, TrustedKey, audit
 from tests.log_rig import MILLISECOND, MINUTE, ORIGIN, SIGNER, LogRig, SilentDiag
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
     from typing import Any
+
+SECOND = 1_000 * MILLISECOND
 
 
 @pytest.fixture
@@ -139,3 +144,59 @@ def test_an_inventory_is_gone_by_from_the_next_look_on(rig: LogRig, tmp_path: Pa
     record(rig, rig.open_stream(), count=1)
     keeping.look()
     assert file.read_changed() is None
+
+
+def timed_record(received_ns: int) -> bytes:
+    """A record of a proxy whose clock is seven seconds ahead, sent at once."""
+    message = accesslog_pb2.HTTPAccessLogEntry()
+    message.common_properties.start_time.FromNanoseconds(received_ns + 7 * SECOND - MILLISECOND)
+    message.common_properties.duration.FromNanoseconds(MILLISECOND)
+    data: bytes = message.SerializeToString()
+    return data
+
+
+def test_events_say_what_was_stated_of_their_reporters_clock(rig: LogRig) -> None:
+    keeping = keeper(rig)
+    stream, other = rig.open_stream(node_id="web-1"), rig.open_stream(node_id="web-2")
+    for _ in range(12):
+        rig.append(rig.load.als(stream, [timed_record(rig.clock.wall_ns())]))
+        rig.clock.advance(SECOND)
+    rig.seal()
+    told_count = keeping.look()
+    rig.clock.advance(MINUTE)
+    assert told_count + keeping.look() == 1
+    # Sealed in one tick with records before and behind it, then by the next sealer.
+    for _ in range(2):
+        for one in (stream, other):
+            rig.append(rig.load.als(one, [timed_record(rig.clock.wall_ns())]))
+        rig.seal()
+    columns = ["log_index", "kind", "reporter_id", "time_offset", "time_error", "time_quality"]
+    rows = ds.dataset(sorted(map(str, rig.layout.segments.glob("*.parquet")))).to_table(
+        columns=columns, filter=ds.field("kind") == "request"
+    )
+    told = rows.sort_by("log_index").to_pylist()[-4:]
+    assert [(row["reporter_id"], row["time_quality"]) for row in told] == [
+        ("web-1", "estimated"),
+        ("web-2", "unknown"),
+    ] * 2
+    for row in told[::2]:
+        assert abs(row["time_offset"] - 7 * SECOND) <= row["time_error"] < SECOND
+    trusted = TrustedKey(verifier=SIGNER.verifier, source=KeySource.OPTION)
+    report = audit(rig.layout.root, trusted=trusted, is_deep=True, workers=1)
+    assert report.is_clean
+
+
+def test_a_step_of_the_collectors_clock_is_nothing_that_the_ledger_told(rig: LogRig) -> None:
+    keeping = keeper(rig)
+    stream = rig.open_stream(node_id="web-1")
+    record(rig, stream, count=3)
+    rig.clock.advance(3 * MINUTE)
+    assert keeping.look() == 1
+    step: dict[str, object] = {"collector_ns": 5, "step_ns": 2, "wall_ns": 7}
+    own = rig.open_stream(node_id="")
+    rig.append(rig.load._own(own, EntryType.CLOCK, step))
+    rig.seal()
+    rig.restart_collect(WRITER)
+    again = keeper(rig)
+    rig.seal()
+    assert again.look() == 0

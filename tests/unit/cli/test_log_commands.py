@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from meshtrail.app.clock import SystemClock
 from meshtrail.cli import exit_codes
 from meshtrail.cli.main import main
 from meshtrail.cli.prove import parse_entry_name
@@ -45,7 +46,7 @@ def test_status_tells_what_is_published_and_that_the_key_is_only_claimed(run: Ru
     status, facts, _ = run("status")
     assert status == exit_codes.OK
     assert (facts["origin"], facts["tree_size"], facts["pinned"]) == (ORIGIN, 3, False)
-    assert facts["sealer"] == "not running"
+    assert (facts["sealer"], facts["ledger"]) == ("not running", None)
 
 
 def test_status_is_readable_without_json(log: SmallLog, capsys: pytest.CaptureFixture[str]) -> None:
@@ -53,7 +54,23 @@ def test_status_is_readable_without_json(log: SmallLog, capsys: pytest.CaptureFi
     out = capsys.readouterr().out
     assert f"log        {ORIGIN}\npublished  3 entries\n" in out
     assert "\nsealer     not running\n" in out
+    assert "\nmissing    not known: no ledger is kept here now" in out
     assert "key NOT pinned" in out
+
+
+def test_status_tells_what_the_ledger_knows_to_be_missing(
+    log: SmallLog, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told: dict[str, object] = {"reporters": 3, "silent": 1}
+    told["missing"] = {"counter_dropped": 1_200, "unknown": 0}
+    file = {"pid": 1, "started_ns": 0, "written_ns": SystemClock().wall_ns(), "facts": told}
+    folder = log.layout.root / "run"
+    folder.mkdir()
+    (folder / "ledger.json").write_text(json.dumps(file))
+    assert run("status")[1]["ledger"] == told
+    assert main(["status", "--data", str(log.layout.root)]) == exit_codes.OK
+    out = capsys.readouterr().out
+    assert "\nmissing    of 3 reporters: 1,200 counter_dropped, 1 silent\n" in out
 
 
 def test_export_writes_the_tree_and_says_how_much(run: Run, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshtrail.correlate.inventory import parse_inventory
@@ -143,7 +143,7 @@ def test_what_comes_after_it_was_told_as_missing_is_told_as_late() -> None:
 
 def test_a_log_that_slept_for_a_month_is_passed_over_at_once() -> None:
     month_s = 30 * 86_400
-    said = run(record(3), count(10, 1), record(month_s), until_s=month_s + 100)
+    said = run(record(3), count(10, 1), record(month_s), until_s=month_s + 200)
     assert [kind for kind, _ in said] == [EntryType.COUNTER] * 2
 
 
@@ -165,6 +165,7 @@ def eventful() -> pa.Table:
 
 
 @given(cuts=CUTS)
+@settings(max_examples=15, deadline=None)
 def test_however_the_log_is_cut_the_same_is_said(eventful: pa.Table, cuts: list[int]) -> None:
     def said(ends: list[int]) -> Said:
         ledger = Ledger(recording_since_ns=BEGIN)

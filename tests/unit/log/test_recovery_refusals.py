@@ -21,7 +21,7 @@ from meshtrail.errors import (
 from meshtrail.log import commit
 from meshtrail.merkle import HASH_BYTES
 from meshtrail.note import UnverifiedCheckpoint, generate_signer, sign_checkpoint
-from meshtrail.store.layout import read_format, segment_file, tiles_file
+from meshtrail.store.layout import LAYOUT_VERSION, read_format, segment_file, tiles_file
 from meshtrail.store.manifest_files import manifest_numbers, manifest_path
 from meshtrail.units import TreeSize
 from tests.independent_audit import read_log
@@ -227,7 +227,7 @@ def test_manifest_whose_files_do_not_cover_the_tree_is_refused(
 
 
 def test_newer_layout_is_refused(rig: LogRig) -> None:
-    rig.layout.format_file.write_text("layout = 2\n")
+    rig.layout.format_file.write_text(f"layout = {LAYOUT_VERSION + 1}\n")
     with pytest.raises(LayoutError, match="use a newer meshtrail"):
         read_format(rig.layout)
 

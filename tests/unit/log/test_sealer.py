@@ -16,10 +16,13 @@ from meshtrail.errors import (
 from meshtrail.journal import JournalReader
 from meshtrail.log import rows as log_rows
 from meshtrail.log.options import SealOptions
+from meshtrail.model.entry import EntryType
 from meshtrail.model.event import Kind
 from meshtrail.store.manifest_files import read_newest
 from meshtrail.store.segment import read_segment
+from tests.clock_statements import opened_by, stated
 from tests.independent_audit import newest_files
+from tests.log_builder import http_record
 from tests.log_rig import MINUTE, ORIGIN, LogRig
 
 if TYPE_CHECKING:
@@ -266,3 +269,34 @@ def test_position_that_a_manifest_names_is_where_the_next_start_goes_on(rig: Log
         reader.position.offset,
     )
     reader.close()
+
+
+def test_clocks_that_were_stated_are_known_after_a_restart(rig: LogRig) -> None:
+    ledger = rig.load._own(9, EntryType.STREAM_OPENED, dict(opened_by("ledger")))
+    rig.append(ledger)
+    streams = [rig.open_stream(node_id=name) for name in ("a", "b")]
+    rig.seal()
+
+    def state(name: str, offset_ns: int) -> None:
+        facts = stated(name, offset_ns, until_ns=rig.clock.wall_ns())
+        rig.append(rig.load._own(9, EntryType.CLOCK, facts))
+
+    def record() -> list[int | None]:
+        """Seal a record of each by a new sealer, and see what is known of their clocks."""
+        for stream in streams:
+            rig.append(rig.load.als(stream, [http_record(1)]))
+        rig.seal()
+        rows = events(rig, "kind", "time_offset", "time_quality")
+        return [row["time_offset"] for row in rows if row["kind"] == "request"][-2:]
+
+    state("a", 7)
+    rig.seal()
+    assert record() == [7, None]
+    rig.clock.advance(40 * MINUTE)
+    state("b", -5)
+    rig.seal()
+    assert record() == [7, -5]
+    rig.clock.advance(40 * MINUTE)
+    assert record() == [None, -5]
+    rig.clock.advance(40 * MINUTE)
+    assert record() == [None, None]

@@ -88,6 +88,7 @@ def test_log_record_of_an_application_tells_its_time_and_trace_and_nothing_else(
     bare = derive(opened(), entry(b"", PayloadFormat.OTLP_LOG))[1]
     assert {name: row[name] for name in row.keys() - bare.keys()} == {
         "time": 1_795_224_684_882_174_000,
+        "time_quality": "unknown",
         "trace_id_trust": "asserted",
         **trace,
     }

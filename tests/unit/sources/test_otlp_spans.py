@@ -37,6 +37,7 @@ def test_a_span_of_envoy_becomes_its_columns() -> None:
         "payload_format": "otlp-span",
         "side": "source",
         "time": START_NS,
+        "time_quality": "unknown",
         "end_time": END_NS,
         "duration": END_NS - START_NS,
         "trace_id": TRACE_ID,

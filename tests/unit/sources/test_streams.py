@@ -7,7 +7,9 @@ import pytest
 
 from meshtrail.model.entry import EntryType, PayloadFormat
 from meshtrail.sources.streams import (
+    CLOCK_COLUMNS,
     REPORTER_COLUMNS,
+    STREAM_COLUMNS,
     StreamFacts,
     Streams,
     parse_stream_opened,
@@ -69,7 +71,7 @@ def test_values_of_another_type_are_absent() -> None:
 
 def test_open_streams_are_found_again_in_their_events() -> None:
     rows = derive(opened(stream=1), opened(stream=2), closed(stream=1), opened(None, stream=3))
-    names = ("kind", "stream", *REPORTER_COLUMNS)
+    names = dict.fromkeys((*STREAM_COLUMNS, *CLOCK_COLUMNS))
     events = pa.table({name: [row.get(name) for row in rows] for name in names})
     streams = streams_from_events(events)
     assert list(streams) == [2, 3]
@@ -142,9 +144,12 @@ def test_conflict_of_a_stream_is_found_again_in_its_events() -> None:
         {
             "kind": ["stream_opened"],
             "stream": [4],
+            "received_time": [5],
             **{
                 name: pa.array([value], pa.string())
-                for name, value in zip(REPORTER_COLUMNS, columns, strict=True)
+                for name, value in zip(
+                    (*REPORTER_COLUMNS, "about", "detail"), (*columns, None, None), strict=True
+                )
             },
         }
     )

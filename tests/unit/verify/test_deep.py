@@ -14,7 +14,7 @@ from meshtrail.sources.derive import derive_events
 from meshtrail.sources.reference import derive_reference
 from meshtrail.sources.streams import Streams
 from meshtrail.store.durable import Disk, DurableWriter
-from meshtrail.store.segment import write_segment
+from meshtrail.store.segment import read_segment, write_segment
 from meshtrail.units import LeafIndex
 from meshtrail.verify import KeySource, TrustedKey, audit
 from meshtrail.verify import deep as deep_module
@@ -23,6 +23,7 @@ from meshtrail.verify.deep import DeepTask, Sample, choose_sample, compare_event
 from meshtrail.verify.findings import PieceFindings
 from meshtrail.verify.leaves import Piece
 from tests.als_records import FRONTEND, http_bytes, inbound
+from tests.clock_statements import opened_by, stated
 from tests.faults.tamper.scene import report_of
 from tests.log_builder import (
     ORIGIN,
@@ -143,6 +144,30 @@ def test_senders_are_known_in_later_pieces_and_forgotten_when_closed(tmp_path: P
     report = audit(tmp_path / "log", trusted=TRUSTED, is_deep=True, workers=1)
     assert report.is_clean
     assert report.derived_count == report.sampled_count == 7
+
+
+def test_clocks_are_known_in_later_pieces_and_samples(tmp_path: Path) -> None:
+    builder, writer = LogBuilder(tmp_path / "log"), EntryWriter()
+    builder.seal([writer._own(9, EntryType.STREAM_OPENED, opened_by("ledger"))])
+    builder.seal([writer.opened(5, node_id="a"), writer.opened(6, node_id="b")])
+
+    def state(name: str, offset_ns: int | None) -> bytes:
+        facts = stated(name, offset_ns, until_ns=writer.now_ns)
+        return writer._own(9, EntryType.CLOCK, facts)
+
+    builder.seal([state("a", 7), writer.record(5, http_record(1)), state("a", 8)])
+    # Nobody but the ledger is believed.
+    lie = writer._own(6, EntryType.CLOCK, stated("a", 99, until_ns=writer.now_ns))
+    builder.seal([lie, writer.record(5, http_record(2)), writer.record(6, http_record(3))])
+    builder.seal([state("b", 3), writer.closed(9), writer.record(6, http_record(4))])
+    report = audit(tmp_path / "log", trusted=TRUSTED, is_deep=True, workers=1)
+    assert report.is_clean
+    assert report.derived_count == report.sampled_count == len(builder.entries) == 12
+    paths = [tmp_path / "log" / one.named.path for one in builder.live.folder("segments")]
+    rows = [
+        row for path in paths for row in read_segment(path, ["kind", "time_offset"]).to_pylist()
+    ]
+    assert [row["time_offset"] for row in rows if row["kind"] == "request"] == [7, 8, None, 3]
 
 
 def test_a_sender_is_known_by_its_opening_and_not_by_the_conflict_of_a_record(

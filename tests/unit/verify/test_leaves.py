@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from meshtrail.merkle import hash_leaves
-from meshtrail.model.entry import PAYLOAD_BYTES_MAX, PayloadFormat, prefix_payload
+from meshtrail.model.entry import PAYLOAD_BYTES_MAX, EntryFlags, PayloadFormat, prefix_payload
 from meshtrail.model.event import SEGMENT_SCHEMA
 from meshtrail.sources.derive import derive_events
 from meshtrail.sources.streams import Streams
@@ -190,7 +190,8 @@ def test_null_in_a_header_column_is_named(tmp_path: Path, column: str) -> None:
         lambda entry: b"\x02" + entry[1:],
         lambda entry: entry[:1] + b"\x09" + entry[2:],
         lambda entry: entry[:2] + b"\x00\x02" + entry[4:],
-        lambda entry: entry[:5] + b"\x08" + entry[6:],
+        lambda entry: entry[:5] + b"\x10" + entry[6:],
+        lambda entry: entry[:4] + b"\x80" + entry[5:],
         lambda entry: entry[:7] + b"\x01" + entry[8:],
         lambda entry: entry[:16] + bytes(8) + entry[24:],
     ],
@@ -204,6 +205,22 @@ def test_bytes_that_are_no_entry_are_named(
     done = examine(piece(tmp_path / "s", START, START + 5))
     assert ("EventError", f"entry {START + 2}") in found(done)
     assert any("no entry of version 1" in one.message for one in done.found.kept)
+
+
+def test_entry_with_each_flag_there_is_gives_its_leaf_hash(tmp_path: Path) -> None:
+    flags = [0, *EntryFlags, sum(EntryFlags)]
+    entries = make_entries(1 + len(flags))
+    for row, value in enumerate(flags, start=1):
+        entries[row] = entries[row][:4] + int(value).to_bytes(2) + entries[row][6:]
+    table = make_table(make_entries(len(entries)))
+    at = table.schema.get_field_index("entry")
+    write(
+        tmp_path / "s",
+        table.set_column(at, table.schema.field("entry"), pa.array(entries, pa.binary())),
+    )
+    done = examine(piece(tmp_path / "s", START, START + len(entries)))
+    assert found(done) == []
+    assert done.leaf_hashes == hash_leaves(entries)
 
 
 def test_time_that_goes_back_is_named(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 import pytest
+from msgspec import structs
 
 from meshtrail.collect.metrics import MetricsFramer
 from meshtrail.collect.opening import KnownBlobs, StreamDoor
@@ -18,6 +19,7 @@ from meshtrail.collect.stream import Stream
 from meshtrail.errors import RollbackError
 from meshtrail.journal import blob_frame
 from meshtrail.log import commit, merge
+from meshtrail.model.entry import EntryFlags
 from meshtrail.units import UnixNanos
 from meshtrail.verify import AuditReport, KeySource, TrustedKey, audit
 from tests.als_messages import identifier
@@ -93,6 +95,18 @@ def test_sealed_log_that_is_put_back_is_a_rollback_to_its_lock_record(
     shutil.copytree(tmp_path / "older", rig.layout.root)
     with pytest.raises(RollbackError):
         audit_rig(rig)
+
+
+def test_log_with_records_that_came_again_is_clean_and_says_which_they_are(rig: LogRig) -> None:
+    stream = rig.open_stream()
+    frame = rig.load.http(stream, 2)
+    rig.append(frame)
+    rig.append(structs.replace(frame, first_seq=frame.first_seq + 2, flags=EntryFlags.DUPLICATE))
+    rig.seal()
+    assert audit_rig(rig).is_clean
+    [segment] = rig.layout.root.rglob("*.parquet")
+    rows = pq.read_table(segment, columns=["is_duplicate"])
+    assert rows.column(0).to_pylist() == [False, False, False, True, True]
 
 
 def test_log_with_pushes_of_counters_is_clean_and_the_large_ones_are_read(rig: LogRig) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from meshtrail.model.entry import EntryFlags
 from meshtrail.note.encoding import encode_base64
 from meshtrail.note.keys import format_fingerprint, format_private_key, format_vkey, generate_signer
 from meshtrail.note.signed_note import sign_note
@@ -115,6 +116,11 @@ def test_every_entry_of_small_trees_is_proven(tree_size: int) -> None:
     status, out = check_files(files, "--json")
     assert status == PROVEN
     assert len(json.loads(out)["entries"]) == tree_size
+
+
+@pytest.mark.parametrize("flags", [*EntryFlags, sum(EntryFlags)])
+def test_entries_with_each_flag_there_is_are_proven(flags: int) -> None:
+    assert check_files(make_files(entry_options={"flags": int(flags)}))[0] == PROVEN
 
 
 def test_checkpoint_with_further_signatures_is_proven() -> None:

@@ -1,7 +1,7 @@
 """Both ends of each call brought together, in the order of the log and with bounded memory.
 
 Tables of events come in; pairs, attempts, records without a partner and counts go out. Pure: no
-files, no clock. The rules stand in docs/completeness.md.
+files, no clock. The rules stand in docs/pairing.md.
 """
 
 from meshtrail.correlate.pairing.happenings import COLUMNS, TEXT_COLUMNS

@@ -54,7 +54,9 @@ TEXT_COLUMNS: Final = tuple(
 IS_CALLEE: Final = np.uint8(1)
 EXPECTS: Final = np.uint8(2)
 IS_CONNECTION: Final = np.uint8(4)
-"""Flags of a part: played by the callee's proxy, expects a partner, of a TCP connection."""
+IS_WHOLE: Final = np.uint8(8)
+"""Flags of a part: played by the callee's proxy, expects a partner, of a TCP connection, of a
+request that was answered to its end at the first attempt and says when it began and ended."""
 
 PART_TYPES: Final[dict[str, type[np.generic]]] = {
     "key": np.uint64,
@@ -199,7 +201,9 @@ class _Batch:
             self._columns["request_id"], self._columns["request_id_text"]
         )
         self._received_ns = self._numbers("received_time", 0)[0]
-        self._start_ns, self._end_ns = self._times()
+        self._start_ns, self._end_ns, is_timed = self._times()
+        is_unharmed = self._test("envoy_response_flags", lambda flags: flags is None)
+        self._is_whole = kinds[Kind.REQUEST] & is_timed & is_unharmed & (self._attempts() <= 1)
         trust = self._test("src_spiffe_id_trust", lambda text: text in _HELD_TRUSTS)
         self._has_caller = trust & np.asarray(pc.is_valid(self._columns["src_spiffe_id"]))
 
@@ -241,7 +245,7 @@ class _Batch:
 
     def retried(self) -> Columns:
         """See ``Happenings.retried``."""
-        attempts, _ = self._numbers("envoy_attempt_count", 0)
+        attempts = self._attempts()
         playing = self._can_pair & self._is_source & (attempts > 1)
         playing &= self._request_ids != NO_REQUEST_ID
         nothing = np.zeros_like(playing)
@@ -287,17 +291,21 @@ class _Batch:
             "received_ns": self._received_ns[rows],
             "log_index": self._numbers("log_index", 0)[0][rows],
             "reporter": self._reporter[rows],
-            "flags": flags | is_connection * IS_CONNECTION,
+            "flags": flags | is_connection * IS_CONNECTION | self._is_whole[rows] * IS_WHOLE,
         }
 
-    def _times(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Start and end of each happening; generous where a record does not tell."""
+    def _attempts(self) -> npt.NDArray[np.int64]:
+        return self._numbers("envoy_attempt_count", 0)[0]
+
+    def _times(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Mask]:
+        """Start and end of each happening, generous where it does not tell; whether it does."""
         start, has_start = self._numbers("time", 0)
         end, has_end = self._numbers("end_time", 0)
         start = np.where(has_start, start, self._received_ns - _WITHOUT_TIME_NS)
         end = np.where(has_start & has_end, end, self._received_ns)
         start = np.clip(start, -_FAR_NS, _FAR_NS)
-        return start, np.maximum(start, np.clip(end, -_FAR_NS, _FAR_NS))
+        end = np.maximum(start, np.clip(end, -_FAR_NS, _FAR_NS))
+        return start, end, has_start & has_end
 
     def _reporters(self) -> npt.NDArray[np.int32]:
         """The number of each row's reporter: an identity and a claimed node id together."""

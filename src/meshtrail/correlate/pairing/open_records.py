@@ -29,6 +29,7 @@ DEFERRED: Final = np.uint8(8)
 """Past its time, but its stream goes on at the other end."""
 
 _CAPACITY_MIN: Final = 1 << 12
+_SHRINK: Final = 4
 _HOLES_MIN: Final = 1 << 14
 
 
@@ -107,11 +108,17 @@ class OpenRecords:
             int(before[mark - 1]) if mark else 0 for mark in marks
         )
         kept = np.flatnonzero(alive)
-        capacity = _CAPACITY_MIN + self._alive_count + self._alive_count // 2
-        self.columns = {
-            name: _copied(column[kept], capacity) for name, column in self.columns.items()
-        }
-        self.state = _copied(self.state[kept], capacity)
+        room = _CAPACITY_MIN + self._alive_count + self._alive_count // 2
+        # In place as long as there is not far too much room: large columns that come and go leave
+        # the allocator's memory in pieces, which took as much again as they do.
+        if len(self.state) > _SHRINK * room:
+            self.columns = {
+                name: _copied(column[kept], room) for name, column in self.columns.items()
+            }
+            self.state = _copied(self.state[kept], room)
+        else:
+            for column in (*self.columns.values(), self.state):
+                column[: len(kept)] = column[kept]
         self.count = self._alive_count
         return moved
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pyarrow as pa
 
-from meshtrail.correlate.pairing.happenings import IS_CALLEE, IS_CONNECTION
+from meshtrail.correlate.pairing.happenings import IS_CALLEE, IS_CONNECTION, IS_WHOLE
 from meshtrail.correlate.pairing.names import NONE
 from meshtrail.model.event import Kind
 
@@ -73,10 +73,12 @@ PAIR_SCHEMA: Final = _schema(
     **_of_end("destination"),
     kind=_CODED,
     same_request_id=pa.bool_(),
+    are_whole=pa.bool_(),
     retracts_source=pa.bool_(),
     retracts_destination=pa.bool_(),
 )
 """``same_request_id``: joined by addresses, time and request id, else by addresses and time.
+``are_whole``: both ends say when it began and ended, and nothing broke it off or was tried again.
 ``retracts_…``: that end had been told as unpaired, and is no more."""
 
 ATTEMPT_SCHEMA: Final = _schema(
@@ -118,6 +120,18 @@ class Outcome:
     decided_until_ns: int
 
 
+def join_outcomes(several: Sequence[Outcome], *, decided_until_ns: int) -> Outcome:
+    """Several outcomes as one."""
+    if len(several) == 1:
+        return several[0]
+    pairs, attempts, unpaired, counts = (
+        pa.concat_tables([getattr(one, name) for one in several]).unify_dictionaries()
+        for name in ("pairs", "attempts", "unpaired", "counts")
+    )
+    forgotten_count = sum(one.forgotten_count for one in several)
+    return Outcome(pairs, attempts, unpaired, counts, forgotten_count, decided_until_ns)
+
+
 class Report:
     """Collects what the steps of one call find, as numbers, and writes it out."""
 
@@ -131,7 +145,8 @@ class Report:
     def pair(self, source: Columns, destination: Columns) -> None:
         """Tell pairs: parts, with ``is_retracted`` besides."""
         same = (source["request_id"] == destination["request_id"]) & (source["request_id"] != 0)
-        columns = {"flags": source["flags"], "same_request_id": same}
+        are_whole = (source["flags"] & destination["flags"] & IS_WHOLE) != 0
+        columns = {"flags": source["flags"], "same_request_id": same, "are_whole": are_whole}
         for end, parts in (("source", source), ("destination", destination)):
             columns |= {
                 f"{end}_index": parts["log_index"],

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from meshtrail.correlate.pairing.happenings import COLUMNS, read_happenings
-from meshtrail.correlate.pairing.outcome import Count, Outcome, Report
+from meshtrail.correlate.pairing.outcome import Count, Outcome, Report, join_outcomes
 from meshtrail.correlate.pairing.partners import pair_new, pair_settled
 from meshtrail.correlate.pairing.pending import Pending, Rows
 from meshtrail.correlate.pairing.state import State
@@ -79,13 +79,8 @@ class Pairing:
         promised = [int(received[-1])] if len(received) else []
         promised += [] if watermark_ns is None else [watermark_ns]
         self._complete_ns = max([self._complete_ns, *promised])
-        self._run_windows()
-        outcome = state.report.write(
-            state.registers, state.reporter_columns, decided_until_ns=self._complete_ns
-        )
-        state.report = Report()
-        state.forget_names(self._complete_ns)
-        return outcome
+        written = self._run_windows()
+        return join_outcomes([*written, self._write()], decided_until_ns=self._complete_ns)
 
     def recall(self, table: pa.Table) -> None:
         """Learn who reports from where, from rows before those that are taken.
@@ -109,14 +104,31 @@ class Pairing:
                 got_ns=int(received[at]),
             )
 
-    def _run_windows(self) -> None:
-        """Run the windows that are complete and in which something is due."""
+    def _run_windows(self) -> list[Outcome]:
+        """Run the windows that are complete and in which something is due.
+
+        Returns:
+            What was written already, because numbers in it were about to change.
+        """
+        written = []
         window_ns = self._state.options.window_ns
         while (due_ns := self._next_due_ns()) is not None:
             end_ns = (due_ns // window_ns + 1) * window_ns
             if end_ns > self._complete_ns:
                 break
             self._run_window(self._pending.take_until(end_ns), end_ns)
+            # Here, not between two calls: what is forgotten depends on the rows alone.
+            if self._state.has_many_names:
+                written.append(self._write())
+                self._state.forget_names(end_ns)
+        return written
+
+    def _write(self) -> Outcome:
+        state = self._state
+        report, state.report = state.report, Report()
+        return report.write(
+            state.registers, state.reporter_columns, decided_until_ns=self._complete_ns
+        )
 
     def _next_due_ns(self) -> int | None:
         """A moment in the first window in which there is something to do."""

@@ -87,11 +87,15 @@ class State:
         self.deferred.positions = moved[self.deferred.positions]
         self.deferred.keep(self.deferred.positions >= 0)
 
-    def forget_names(self, now_ns: int) -> None:
-        """Forget the addresses and reporters that nothing needs, once there are many."""
+    @property
+    def has_many_names(self) -> bool:
+        """Whether it is time to forget addresses and reporters that nothing needs."""
         registers = self.registers
-        if max(len(registers.addresses), len(registers.reporters)) <= self._names_limit:
-            return
+        return max(len(registers.addresses), len(registers.reporters)) > self._names_limit
+
+    def forget_names(self, now_ns: int) -> None:
+        """Forget the addresses and reporters that nothing needs; the numbers of others change."""
+        registers = self.registers
         self.reserve()
         present = np.flatnonzero(self.records.is_present(np.arange(self.records.count)))
         waiting = {name: self.records[name][present] for name in _NUMBERED}

@@ -11,6 +11,7 @@ from meshtrail.correlate.pairing.happenings import (
     EXPECTS,
     IS_CALLEE,
     IS_CONNECTION,
+    IS_WHOLE,
     Happenings,
     Registers,
     read_happenings,
@@ -69,11 +70,29 @@ def parts(row: dict[str, Any]) -> list[tuple[int, bool]]:
     return [(flag & CALLEE, bool(flag & EXPECTS)) for flag in flags]
 
 
+@pytest.mark.parametrize(
+    ("changed", "is_whole"),
+    [
+        ({}, True),
+        ({"envoy_response_flags": "DC"}, False),
+        ({"envoy_attempt_count": 1}, True),
+        ({"envoy_attempt_count": 2}, False),
+        ({"end_time": None}, False),
+        ({"time": None}, False),
+    ],
+)
+def test_a_request_is_whole_when_nothing_cut_it_and_its_times_are_told(
+    changed: dict[str, Any], *, is_whole: bool
+) -> None:
+    flags = read(SOURCE | changed).parts["flags"]
+    assert [bool(flag & IS_WHOLE) for flag in flags] == [is_whole]
+
+
 def test_both_ends_of_a_call_have_one_client_server_and_key() -> None:
     found = read(SOURCE, DESTINATION).parts
     for name in ("key", "client_ip", "client_port", "server_ip", "server_port"):
         assert found[name][0] == found[name][1]
-    assert found["flags"].tolist() == [int(EXPECTS), int(EXPECTS | IS_CALLEE)]
+    assert (found["flags"] & ~IS_WHOLE).tolist() == [int(EXPECTS), int(EXPECTS | IS_CALLEE)]
 
 
 @pytest.mark.parametrize(
