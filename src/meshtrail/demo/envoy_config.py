@@ -62,9 +62,14 @@ def bootstrap(
     }
 
 
+def pod_name(workload: str) -> str:
+    """The one pod of a workload."""
+    return f"{workload}-7d9c5bf6b4-x2vkq"
+
+
 def node(*, workload: str, namespace: str, ip: str) -> Config:
     """The node block of an Istio sidecar: what the proxy claims to be."""
-    pod = f"{workload}-7d9c5bf6b4-x2vkq"
+    pod = pod_name(workload)
     return {
         "id": f"sidecar~{ip}~{pod}.{namespace}~{namespace}.svc.cluster.local",
         "cluster": f"{workload}.{namespace}",

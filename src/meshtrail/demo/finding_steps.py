@@ -46,8 +46,7 @@ def step_status(tour: Tour, story: Story) -> None:
         "Every request, connection and failed handshake that the sidecars report is sealed, in a "
         "tree whose head is signed; so is what they count themselves.",
     )
-    tour.show("meshtrail status")
-    status = tour.ask_one("meshtrail status")
+    status = next(iter(tour.show_and_ask("meshtrail status")), {})
     records_count = tour.ask_one(COUNT_RECORDS).get("records", 0)
     sent_count = story.settled.flushed_count
     tour.begin_claims()
@@ -133,8 +132,7 @@ def step_identities(tour: Tour, story: Story) -> None:
         "addresses. Here is every identity that was proven to a sidecar, by address, with the "
         "fingerprints (JA3) of the TLS library that spoke.",
     )
-    tour.show(_IDENTITIES)
-    rows = tour.ask(_IDENTITIES)
+    rows = tour.show_and_ask(_IDENTITIES)
     tour.begin_claims()
     own_ip, ip = story.ips[STOLEN_FROM.name], story.culprit_ip
     tour.claim(
@@ -194,8 +192,8 @@ def step_trace(tour: Tour, story: Story) -> None:
         "One customer's order, by its trace id: each call inside the mesh is told twice, by the "
         "sidecar that sent it and by the one that took it, and each tells it as a span, too.",
     )
-    tour.show(command)
-    calls = [*_all_calls(tour.ask_one(command).get("calls", []))]
+    trace = next(iter(tour.show_and_ask(command)), {})
+    calls = [*_all_calls(trace.get("calls", []))]
     whole = [call for call in calls if call["source"] and call["destination"]]
     tour.begin_claims()
     tour.claim(

@@ -32,8 +32,7 @@ def step_verify(tour: Tour, story: Story) -> None:
         "verify trusts nothing in the directory: it hashes every entry again, against every tree "
         "head that was ever signed.",
     )
-    tour.show("meshtrail verify")
-    report = tour.ask_one("meshtrail verify")
+    report = next(iter(tour.show_and_ask("meshtrail verify")), {})
     tour.begin_claims()
     tour.claim("nothing was changed", want="clean", got=report.get("verdict"))
     tour.claim(
@@ -50,7 +49,7 @@ def step_verify(tour: Tour, story: Story) -> None:
 
 def step_tampering(tour: Tour, story: Story) -> None:
     """One bit of the copy's file that holds the theft."""
-    stolen = tour.ask(f"meshtrail search '{stolen_requests(story)}'")
+    stolen = tour.recall(f"meshtrail search '{stolen_requests(story)}'")
     tour.step(
         "What if an insider edits it?",
         "In a copy, one bit changes in the file that holds the theft.",
@@ -59,8 +58,8 @@ def step_tampering(tour: Tour, story: Story) -> None:
     names = tour.ask_text(f"ls {COPY}/segments").split("\n")
     file = find_segment(names, index=max((int(row["log_index"]) for row in stolen), default=0))
     tour.show(_FLIP.format(python=find_python(), file=f"{COPY}/segments/{file}"))
-    tour.show(f"meshtrail verify --data {COPY}", exit_status=_TAMPERED_STATUS)
-    report = tour.ask_one(f"meshtrail verify --data {COPY}")
+    command = f"meshtrail verify --data {COPY}"
+    report = next(iter(tour.show_and_ask(command, exit_status=_TAMPERED_STATUS)), {})
     tour.begin_claims()
     tour.claim(
         "verify ends with status 3 and names the file, hence its entries: this one and no other",
@@ -75,8 +74,12 @@ def step_tampering(tour: Tour, story: Story) -> None:
 def step_hand_over(tour: Tour, story: Story) -> None:
     """A bundle, checked without meshtrail."""
     python = find_python()
-    stolen = tour.ask(f"meshtrail search '{stolen_requests(story)}'")
-    denied = tour.ask(f"meshtrail search '{DENIED} AND src.sa:{CULPRIT.name}'")
+    stolen = tour.recall(f"meshtrail search '{stolen_requests(story)}'")
+    denied = [
+        row
+        for row in tour.recall(f"meshtrail search '{DENIED}'")
+        if row.get("src_service_account") == CULPRIT.name
+    ]
     indexes = sorted(int(row["log_index"]) for row in [*stolen, *denied])
     tour.step(
         "Can you prove it to somebody who trusts nobody here?",

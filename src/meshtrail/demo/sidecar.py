@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from meshtrail.demo.authority import Authority, Identity
     from meshtrail.demo.envoy_config import Config
+    from meshtrail.demo.listener_file import ListenerFile
     from meshtrail.demo.loopback import Ports
     from meshtrail.demo.reporting import AccessLogger
     from meshtrail.demo.workloads import Policy, Rule, Workload
@@ -36,6 +37,7 @@ class MeshPlan:
         identities: the SVID of each workload, by its name.
         collector: the SVID of meshtrail's gRPC door.
         collector_port: of that door, on 127.0.0.1.
+        listener_files: where each sidecar takes its listeners from, by its workload's name.
     """
 
     ips: Mapping[str, str]
@@ -44,27 +46,39 @@ class MeshPlan:
     identities: Mapping[str, Identity]
     collector: Identity
     collector_port: int
+    listener_files: Mapping[str, ListenerFile]
 
 
-def make_sidecar_config(workload: Workload, plan: MeshPlan) -> Config:
-    """The whole configuration of one workload's Envoy."""
+def make_sidecar_config(workload: Workload, plan: MeshPlan, *, listeners: ListenerFile) -> Config:
+    """The whole configuration of one workload's Envoy, but for its listeners.
+
+    Args:
+        workload: whose sidecar it is.
+        plan: of the mesh.
+        listeners: where it takes them from.
+    """
     ip, ports = plan.ips[workload.name], plan.ports
-    others = [other for other in WORKLOADS if other is not workload]
-    listeners = [_inbound(workload, plan), _outbound(workload, others, plan)]
-    if workload.is_public:
-        listeners.append(_public(workload, plan))
     service = envoy_config.cluster(_TO_SERVICE, ports.application, ip=ip, source_ip=ip)
     return envoy_config.bootstrap(
         node=envoy_config.node(workload=workload.name, namespace=NAMESPACE, ip=ip),
-        listeners=listeners,
+        listeners=[],
         clusters=[
             service,
             _collector(workload, plan),
-            *(_upstream(workload, other, plan) for other in others),
+            *(_upstream(workload, other, plan) for other in _others(workload)),
         ],
         admin=envoy_config.address(ports.admin, ip=ip),
+        dynamic_resources=listeners.source(),
         **reporting.process_wide(),
     )
+
+
+def make_listeners(workload: Workload, plan: MeshPlan) -> list[Config]:
+    """The doors of one workload's Envoy."""
+    listeners = [_inbound(workload, plan), _outbound(workload, plan)]
+    if workload.is_public:
+        listeners.append(_public(workload, plan))
+    return listeners
 
 
 def make_rbac_filters(policies: tuple[Policy, ...], *, ids: Mapping[str, str]) -> list[Config]:
@@ -127,7 +141,7 @@ def _to_service(stat_prefix: str, workload: Workload, plan: MeshPlan) -> Config:
     )
 
 
-def _outbound(workload: Workload, others: list[Workload], plan: MeshPlan) -> Config:
+def _outbound(workload: Workload, plan: MeshPlan) -> Config:
     http = envoy_config.http_filter(
         "outbound",
         access_log=_access_logger(workload).http(),
@@ -136,7 +150,7 @@ def _outbound(workload: Workload, others: list[Workload], plan: MeshPlan) -> Con
             envoy_config.virtual_host(
                 other.name, [other.domain], [envoy_config.route("/", _cluster_name(other))]
             )
-            for other in others
+            for other in _others(workload)
         ],
     )
     at = envoy_config.address(plan.ports.outbound, ip=plan.ips[workload.name])
@@ -169,6 +183,10 @@ def _upstream(workload: Workload, other: Workload, plan: MeshPlan) -> Config:
         source_ip=plan.ips[workload.name],
         transport_socket=transport_socket,
     )
+
+
+def _others(workload: Workload) -> list[Workload]:
+    return [other for other in WORKLOADS if other is not workload]
 
 
 def _cluster_name(other: Workload) -> str:

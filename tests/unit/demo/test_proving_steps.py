@@ -14,14 +14,19 @@ from meshtrail.demo.proving_steps import (
     step_tampering,
     step_verify,
 )
-from tests.unit.demo.fake_shell import STORY, FakeShell, lines, make_tour
+from tests.unit.demo.fake_shell import STORY, FakeShell, Row, lines, make_tour
 
 if TYPE_CHECKING:
     from meshtrail.demo.shell import Output
 
 SEGMENT = "000000000660-000000000670.parquet"
-STOLEN = [{"log_index": 666}, {"log_index": 665}]
-DENIED = [{"log_index": 664}, {"log_index": 663}, {"log_index": 659}]
+STOLEN: list[Row] = [{"log_index": 666}, {"log_index": 665}]
+DENIED: list[Row] = [
+    {"log_index": 664, "src_service_account": "recommendations"},
+    {"log_index": 663, "src_service_account": "recommendations"},
+    {"log_index": 660},
+    {"log_index": 659, "src_service_account": "recommendations"},
+]
 CLEAN = {"verdict": "clean", "pinned": True, "source": "pin", "entries": 670}
 TAMPERED = {"verdict": "tampered", "findings": [{"subject": f"segments/{SEGMENT}"}]}
 PROVEN = (

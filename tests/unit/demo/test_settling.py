@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from meshtrail.demo.settling import is_flushed
+from meshtrail.correlate.counter_account import LATE_NS
+from meshtrail.demo.settling import count_unlogged, is_flushed, is_taken_in
 
 SETTLED = {
     "http.admin.downstream_rq_total": 90,
@@ -40,3 +41,22 @@ def test_one_more_of_anything_that_is_reported_is_waited_for(name: str) -> None:
 
 def test_envoy_that_has_nothing_to_report_has_sent_all() -> None:
     assert is_flushed({})
+
+
+def test_what_a_silent_envoy_took_is_what_it_has_not_sent() -> None:
+    silent = {**SETTLED, "http.inbound.downstream_rq_total": 22}
+    assert count_unlogged(SETTLED) == 0
+    assert count_unlogged(silent) == 17
+
+
+@pytest.mark.parametrize(
+    ("row", "is_in"),
+    [
+        ({"counted": 7 + LATE_NS, "ended": 6}, True),
+        ({"counted": 7 + LATE_NS, "ended": 7}, False),
+        ({"counted": 7 + LATE_NS}, False),
+        ({"ended": 6}, False),
+    ],
+)
+def test_count_takes_in_what_ended_well_before_it(row: dict[str, int], *, is_in: bool) -> None:
+    assert is_taken_in(row) is is_in
