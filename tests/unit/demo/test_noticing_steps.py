@@ -119,8 +119,8 @@ def test_step_fails_when_nothing_is_found(name: str, monkeypatch: pytest.MonkeyP
     assert tour.failures_count >= 1
 
 
-@pytest.mark.parametrize("told", [[FINDING, FOUND[0]], FOUND])
-def test_ledger_is_waited_for_until_it_told_of_both(
+@pytest.mark.parametrize("told", [[FINDING, *FOUND[:2]], [FINDING, FOUND[0], FOUND[2]], FOUND])
+def test_ledger_is_waited_for_until_it_told_of_everything(
     told: list[Row], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(steps, "LEDGER_S_MAX", -1.0)
