@@ -24,7 +24,7 @@ from meshtrail.collect.payloads import (
 from meshtrail.collect.stream import Stream
 from meshtrail.correlate.clock_offsets import ACCESS_LOGS, BATCHES, COUNTS
 from meshtrail.correlate.counter_account import EARLY_NS, LATE_NS
-from meshtrail.correlate.ledger import GRACE_NS, LEDGER_COLUMNS, STEP_NS, Ledger
+from meshtrail.correlate.ledger import GRACE_NS, LEDGER_COLUMNS, LEDGER_TEXTS, STEP_NS, Ledger
 from meshtrail.correlate.minutes import MINUTE_GRACE_NS
 from meshtrail.correlate.pair_book import OPTIONS
 from meshtrail.correlate.shared_keys import SharedKeys
@@ -104,7 +104,12 @@ class LedgerKeeper:
         self._inventory = inventory
         self._stream = Stream()
         self._reader = EventReader(
-            layout, verifier, origin=origin, columns=LEDGER_COLUMNS, manifests=self._manifests
+            layout,
+            verifier,
+            origin=origin,
+            columns=LEDGER_COLUMNS,
+            texts=LEDGER_TEXTS,
+            manifests=self._manifests,
         )
         self._ledger: Ledger | None = None
         self._told_ns = 0

@@ -20,6 +20,7 @@ from meshtrail.correlate.clock_account import ClockAccount
 from meshtrail.correlate.minutes import MINUTE_NS, Minutes
 from meshtrail.correlate.outages import Outages
 from meshtrail.correlate.pair_book import PAIRED_COLUMNS, PairBook
+from meshtrail.correlate.pairing import TEXT_COLUMNS
 from meshtrail.correlate.proxy_account import Ends, LossKind, ProxyAccount
 from meshtrail.correlate.pushes import PushReader
 from meshtrail.correlate.reporters import KEY_COLUMNS, Reporters, rows_by_number
@@ -53,6 +54,9 @@ _OWN_COLUMNS: Final = (
 )
 LEDGER_COLUMNS: Final = tuple(dict.fromkeys([*_OWN_COLUMNS, *PAIRED_COLUMNS]))
 """The event columns that the ledger reads."""
+
+LEDGER_TEXTS: Final = (*TEXT_COLUMNS, "source", "about", "payload_format", "reporter_token")
+"""Those of few distinct values: as dictionaries they cost half as much to read."""
 
 STEP_NS: Final = 10_000_000_000
 GRACE_NS: Final = 10_000_000_000

@@ -3,19 +3,18 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshtrail.correlate.inventory import parse_inventory
-from meshtrail.correlate.ledger import Ledger, Step
+from meshtrail.correlate.ledger import LEDGER_TEXTS, Ledger, Step
 from meshtrail.correlate.shared_keys import SharedKeys
 from meshtrail.model.entry import EntryType
 from tests.unit.correlate.ledger_events import BEGIN, S, at, closed, count, own, record, table
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from tests.unit.correlate.ledger_events import Row
 
 Said = list[dict[str, Any]]
@@ -180,6 +179,22 @@ def test_however_the_log_is_cut_the_same_is_said(eventful: pa.Table, cuts: list[
     whole = said([])
     assert len(whole) > 5
     assert said(cuts) == whole
+
+
+def test_texts_as_dictionaries_say_the_same(eventful: pa.Table) -> None:
+    encoded = eventful
+    for at_column, name in enumerate(eventful.column_names):
+        if name in LEDGER_TEXTS:
+            encoded = encoded.set_column(at_column, name, eventful.column(name).dictionary_encode())
+    said = []
+    for events in (eventful, encoded):
+        ledger = Ledger(recording_since_ns=BEGIN)
+        # Parts of a file have dictionaries of their own.
+        parts = [events.slice(0, 3), pa.concat_tables([events.slice(3, 4), events.slice(7)])]
+        steps = [step for part in parts for step in ledger.take(part)]
+        steps += ledger.pass_time(at(600))
+        said.append([one.payload for step in steps for one in step.statements])
+    assert said[0] == said[1]
 
 
 def test_a_key_that_is_used_from_elsewhere_is_told_with_its_step() -> None:
