@@ -70,21 +70,20 @@ def step_missing(tour: Tour, story: Story) -> None:
     tour.begin_claims()
     _claim_numbers(tour, story, gaps)
     tour.say(
-        "Who asked for them? Whoever has a sidecar is told of by it, whatever the other end does. "
-        f"These are the calls of {VICTIM.name} by the other workloads, as either end tells of them."
+        "Who asked for them? A workload's calls are reported by its own sidecar, too, whatever the "
+        f"other end does. These are the calls of {VICTIM.name}, as either end tells of them."
     )
     command = _BOTH_ENDS.format(culprit_ip=story.culprit_ip)
     calls = {row.get("told_by"): row["calls"] for row in tour.show_and_ask(command)}
     only_callers_count = calls.get("source", 0) - calls.get("destination", 0)
     tour.begin_claims()
     tour.claim(
-        f"{story.silence.calls_count} were calls of honest sidecars, which tell of them to this "
-        "day",
+        f"{story.silence.calls_count} were honest: the callers' own sidecars report them",
         want=story.silence.calls_count,
         got=only_callers_count,
     )
     tour.claim(
-        f"the other {len(story.silence.reads)} no sidecar made, just as many as the attacker "
+        f"the other {len(story.silence.reads)} came past every sidecar: as many as the attacker "
         "read on",
         want=len(story.silence.reads),
         got=missing_count - only_callers_count,
@@ -100,7 +99,7 @@ def _claim_numbers(tour: Tour, story: Story, gaps: list[Row]) -> None:
         got=_count_missing(gaps),
     )
     tour.claim(
-        f"and {silence.connections_count} connections ended, as its own endpoint says, too",
+        f"and {silence.connections_count} connections, as its admin endpoint confirms",
         want=silence.connections_count,
         got=_count_others(gaps),
     )
