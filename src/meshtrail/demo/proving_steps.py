@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from meshtrail.demo.story import Story
-    from meshtrail.demo.tour import Tour
+    from meshtrail.demo.tour import Row, Tour
 
 COPY: Final = "copy"
 BUNDLE: Final = "evidence.zip"
@@ -55,8 +55,8 @@ def step_tampering(tour: Tour, story: Story) -> None:
         "In a copy, one bit changes in the file that holds the theft.",
     )
     _show_copying(tour)
-    names = tour.ask_text(f"ls {COPY}/segments").split("\n")
-    file = find_segment(names, index=max((int(row["log_index"]) for row in stolen), default=0))
+    segments = tour.ask_one(f"meshtrail catalogue --data {COPY}").get("segments", [])
+    file = find_segment(segments, index=max((int(row["log_index"]) for row in stolen), default=0))
     tour.show(_FLIP.format(python=find_python(), file=f"{COPY}/segments/{file}"))
     command = f"meshtrail verify --data {COPY}"
     report = next(iter(tour.show_and_ask(command, exit_status=_TAMPERED_STATUS)), {})
@@ -102,22 +102,18 @@ def step_hand_over(tour: Tour, story: Story) -> None:
     )
 
 
-def find_segment(names: Iterable[str], *, index: int) -> str:
-    """The name of the file that holds an entry; of several the largest, into which others merged.
+def find_segment(segments: Iterable[Row], *, index: int) -> str:
+    """The name of the file that holds an entry.
 
     Args:
-        names: ``<start>-<end>.parquet``, half-open.
+        segments: of the catalogue: each entry is in one of them.
         index: of the entry.
 
     Returns:
         The name; empty when no file holds the entry.
     """
-    sizes = {}
-    for name in names:
-        start, dash, end = name.removesuffix(".parquet").partition("-")
-        if dash and int(start) <= index < int(end):
-            sizes[name] = int(end) - int(start)
-    return max(sizes, key=lambda name: sizes[name], default="")
+    paths = [one["path"] for one in segments if one["start"] <= index < one["end"]]
+    return paths[0].rpartition("/")[2] if paths else ""
 
 
 def _show_copying(tour: Tour) -> None:

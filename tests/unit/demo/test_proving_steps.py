@@ -19,7 +19,12 @@ from tests.unit.demo.fake_shell import STORY, FakeShell, Row, lines, make_tour
 if TYPE_CHECKING:
     from meshtrail.demo.shell import Output
 
+EARLIER = "000000000000-000000000660.parquet"
 SEGMENT = "000000000660-000000000670.parquet"
+SEGMENTS = [
+    {"path": f"/x/copy/segments/{EARLIER}", "start": 0, "end": 660},
+    {"path": f"/x/copy/segments/{SEGMENT}", "start": 660, "end": 670},
+]
 STOLEN: list[Row] = [{"log_index": 666}, {"log_index": 665}]
 DENIED: list[Row] = [
     {"log_index": 664, "src_service_account": "recommendations"},
@@ -39,7 +44,7 @@ def tampering_shell(**changed: str) -> FakeShell:
     outputs = {
         "src.sa:checkout": lines(STOLEN),
         'ls "$MESHTRAIL_DATA/manifest"': "000000000014\n",
-        "ls copy/segments": f"000000000000-000000000660.parquet\n{SEGMENT}\n",
+        "catalogue --data copy": json.dumps({"segments": SEGMENTS}),
         "meshtrail verify": json.dumps(TAMPERED),
     }
     return FakeShell({**outputs, **changed}, {"verify --data copy": 3})
@@ -145,19 +150,9 @@ def test_handing_over_fails_when_there_is_nothing_to_prove() -> None:
     assert (tour.failures_count, shell.shown) == (1, [])
 
 
-NAMES = ["000-010.parquet", "010-012.parquet", "012-030.parquet", "000-030.parquet", "lock", ""]
-
-
 @pytest.mark.parametrize(
-    ("index", "names", "name"),
-    [
-        (9, NAMES[:3], "000-010.parquet"),
-        (10, NAMES[:3], "010-012.parquet"),
-        (10, NAMES, "000-030.parquet"),
-        (30, NAMES, ""),
-    ],
+    ("index", "name"),
+    [(0, EARLIER), (659, EARLIER), (660, SEGMENT), (669, SEGMENT), (670, "")],
 )
-def test_file_of_an_entry_is_the_one_into_which_others_merged(
-    index: int, names: list[str], name: str
-) -> None:
-    assert find_segment(names, index=index) == name
+def test_file_of_an_entry_is_the_one_of_the_catalogue_that_has_it(index: int, name: str) -> None:
+    assert find_segment(SEGMENTS, index=index) == name
