@@ -24,9 +24,17 @@ from meshtrail.collect.payloads import (
 from meshtrail.collect.stream import Stream
 from meshtrail.correlate.clock_offsets import ACCESS_LOGS, BATCHES, COUNTS
 from meshtrail.correlate.counter_account import EARLY_NS, LATE_NS
-from meshtrail.correlate.ledger import GRACE_NS, LEDGER_COLUMNS, LEDGER_TEXTS, STEP_NS, Ledger
+from meshtrail.correlate.ledger import (
+    GRACE_NS,
+    LEDGER_COLUMNS,
+    LEDGER_TEXTS,
+    STEP_NS,
+    UNDER_WAY_NS,
+    Ledger,
+)
 from meshtrail.correlate.minutes import MINUTE_GRACE_NS
 from meshtrail.correlate.pair_book import OPTIONS
+from meshtrail.correlate.proxy_account import PATIENCE_NS
 from meshtrail.correlate.shared_keys import SharedKeys
 from meshtrail.journal import blob_frame
 from meshtrail.model.entry import EntryType
@@ -61,7 +69,9 @@ CONFIG: Final = {
     "late_ns": LATE_NS,
     "look_back_ns": LOOK_BACK_NS,
     "minute_grace_ns": MINUTE_GRACE_NS,
+    "patience_ns": PATIENCE_NS,
     "step_ns": STEP_NS,
+    "under_way_ns": UNDER_WAY_NS,
 }
 """What its statements rest on, sealed with them."""
 

@@ -75,7 +75,7 @@ def main(argv: Sequence[str]) -> int:
     with searcher:
         found = read_completeness(searcher, period)
     if arguments.json:
-        print(json.dumps({**found.as_json(), **trusted.as_json()}))
+        print(json.dumps({**found.as_json(), "summary": found.summary(), **trusted.as_json()}))
         return exit_codes.OK
     for line in _lines(found):
         print(line)

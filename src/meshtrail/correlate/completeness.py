@@ -148,7 +148,8 @@ class Completeness:
         lossy = [one for one in self.reporters if one.missing]
         odd = [one for one in self.reporters if one.noticed]
         received = sum(one.received for one in self.reporters)
-        text = f"completeness: {len(self.reporters)} reporters, {received:,} records"
+        count = len(self.reporters)
+        text = f"completeness: {count} reporter{'s' * (count > 1)}, {received:,} records"
         if not lossy and not odd:
             return f"{text}, nothing known to be missing"
         if lossy:

@@ -62,6 +62,8 @@ STEP_NS: Final = 10_000_000_000
 GRACE_NS: Final = 10_000_000_000
 """How long after a count its records may come in: Envoy sends them within a second, a retry after a
 few."""
+UNDER_WAY_NS: Final = 2_000_000_000
+"""So long a proxy keeps what it has counted before it sends it: a second, if not told otherwise."""
 SILENT_PUSHES: Final = 3
 """So many counts in a row that did not come make a reporter silent."""
 
@@ -114,7 +116,8 @@ class _Proxy:
             self.reader = PushReader()
             push = self.reader.read(detail, at_ns=at_ns, received_ns=received_ns, stream=stream)
         elif push is not None and last is not None:
-            self.interval_ns = max(received_ns - last.received_ns, 1)
+            # Those that were held up on the way come all at once, with the times they were made at.
+            self.interval_ns = max(received_ns - last.received_ns, at_ns - last.at_ns, 1)
         if push is not None:
             self.push, self.is_silent = push, False
         return push
@@ -129,7 +132,6 @@ class Ledger:
 
     Attributes:
         keys: may be exchanged between two calls.
-        clocks: of the reporters; whoever pairs records tells it of them.
     """
 
     def __init__(self, *, recording_since_ns: int, keys: SharedKeys | None = None) -> None:
@@ -137,7 +139,7 @@ class Ledger:
         self._noticed: list[Statement] = []
         self._since_ns = recording_since_ns
         self._step_ns = recording_since_ns // STEP_NS * STEP_NS + STEP_NS
-        self._last_ns = recording_since_ns
+        self._last_ns = self._heard_ns = self._resumed_ns = recording_since_ns
         self._reporters = Reporters()
         self._proxies: list[_Proxy] = []
         self._outages = Outages()
@@ -235,7 +237,7 @@ class Ledger:
                 proxy.minutes.count(received_ns, push)
 
     def _take_streams(self, events: pa.Table, numbers: npt.NDArray[np.int64]) -> None:
-        kinds = events.column("kind")
+        kinds, received = events.column("kind"), events.column("received_time").to_numpy()
         for row in np.flatnonzero(pc.equal(kinds, Kind.STREAM_CLOSED.value).to_numpy()).tolist():
             one = events.slice(row, 1).to_pylist()[0]
             if numbers[row] >= 0 and _reason(one) in _BROKEN:
@@ -243,9 +245,15 @@ class Ledger:
         for row in np.flatnonzero(pc.equal(kinds, Kind.STREAM_OPENED.value).to_numpy()).tolist():
             one = events.slice(row, 1).to_pylist()[0]
             if numbers[row] < 0 and one["about"] == _COLLECT:
-                before = events.column("received_time")[row - 1].as_py() if row else self._last_ns
-                self._outages.add_downtime(before, one["received_time"])
-                self._pairs.add_downtime(before, one["received_time"])
+                # Meanwhile other processes may have gone on to write of themselves.
+                heard = np.flatnonzero(numbers[:row] >= 0)
+                since = int(received[heard[-1]]) if len(heard) else self._heard_ns
+                self._outages.add_downtime(since, one["received_time"])
+                self._pairs.add_downtime(since, one["received_time"])
+                self._resumed_ns = one["received_time"]
+        heard = np.flatnonzero(numbers >= 0)
+        if len(heard):
+            self._heard_ns = int(received[heard[-1]])
 
     def _close_step(self, until_ns: int) -> Iterator[Statement]:
         yield from self._noticed
@@ -270,12 +278,7 @@ class Ledger:
                 yield statements.minute(self._reporters.all[number], **one)
 
     def _tell_loss(self, number: int, loss: Loss) -> Statement:
-        offset_ns = loss.received_ns - loss.until_ns
-        cause = _CAUSES.get(loss.kind)
-        if cause is None:
-            cause = self._outages.explain(
-                number, loss.from_ns + offset_ns, loss.until_ns + offset_ns
-            )
+        cause = _CAUSES.get(loss.kind) or self._explain(number, loss)
         return statements.gap(
             self._reporters.all[number],
             cause,
@@ -285,12 +288,25 @@ class Ledger:
             missing_max=loss.missing_max,
         )
 
+    def _explain(self, number: int, loss: Loss) -> Cause:
+        """Why records that the proxy had written did not come."""
+        from_ns = loss.from_ns + loss.received_ns - loss.until_ns
+        cause = self._outages.explain(number, from_ns, loss.received_ns)
+        if cause is Cause.UNKNOWN and loss.kind is LossKind.LAST:
+            return Cause.RESTART
+        if cause is Cause.UNKNOWN:
+            # What was counted was still with the proxy when something happened to it.
+            cause = self._outages.explain(number, from_ns, loss.received_ns + UNDER_WAY_NS)
+        return cause
+
     def _tell_silence(self, number: int, proxy: _Proxy, until_ns: int) -> Iterator[Statement]:
         """Say once that a proxy's counts no longer come."""
         if proxy.push is None or not proxy.interval_ns or proxy.is_silent:
             return
         since_ns = proxy.push.received_ns
-        if until_ns - GRACE_NS > since_ns + SILENT_PUSHES * proxy.interval_ns:
+        due_ns = max(since_ns, self._resumed_ns) + SILENT_PUSHES * proxy.interval_ns
+        # Where nobody was heard any more, it may be the collector that did not run.
+        if until_ns - GRACE_NS > due_ns and self._heard_ns > due_ns:
             proxy.is_silent = True
             yield statements.finding(
                 self._reporters.all[number],

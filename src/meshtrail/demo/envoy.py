@@ -128,6 +128,8 @@ class Envoy:
         self._directory.mkdir(parents=True, exist_ok=True)
         self._config_file.write_text(json.dumps(self._config, indent=1), encoding="utf-8")
         self._address_file.unlink(missing_ok=True)
+        # Started again, it is somewhere else.
+        self._admin = ""
         self._process.start()
 
     def wait_until_ready(self) -> None:

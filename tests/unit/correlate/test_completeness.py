@@ -175,13 +175,13 @@ def reporter(about: str, *bounds: tuple[int, int | None], noticed: int = 0) -> R
 @pytest.mark.parametrize(
     ("reporters", "summary"),
     [
-        ([reporter("a")], "1 reporters, 1,000 records, nothing known to be missing"),
+        ([reporter("a")], "1 reporter, 1,000 records, nothing known to be missing"),
         ([reporter("a", (3, 3)), reporter("b")], "2 reporters, 2,000 records, 3 missing of a"),
         (
             [reporter("a", (3, 4)), reporter("b", (1, 1), noticed=1)],
             "2 reporters, 2,000 records, 4 to 5 missing of a, b, look at b",
         ),
-        ([reporter("a", (0, None))], "1 reporters, 1,000 records, an unknown number missing of a"),
+        ([reporter("a", (0, None))], "1 reporter, 1,000 records, an unknown number missing of a"),
         (
             [reporter(name, (1, None)) for name in "abcde"],
             "5 reporters, 5,000 records, 5 or more missing of a, b, c and 2 more",
