@@ -156,6 +156,7 @@ def test_an_empty_log_accounts_for_nothing(log: SmallLog, searcher: Searcher) ->
 def reporter(about: str, *bounds: tuple[int, int | None], noticed: int = 0) -> ReporterCompleteness:
     return ReporterCompleteness(
         about=about,
+        minutes_count=1,
         received=1_000,
         missing=[
             Missing(
@@ -170,6 +171,13 @@ def reporter(about: str, *bounds: tuple[int, int | None], noticed: int = 0) -> R
         ],
         noticed=[Noticed(cause="silent", findings_count=1, first_ns=0, last_ns=1)] * noticed,
     )
+
+
+def test_before_the_first_minute_is_told_nothing_is_said_of_records() -> None:
+    early = reporter("a", (3, 3))
+    early.minutes_count = early.received = 0
+    summary = Completeness(period=Period(), reporters=(early,)).summary()
+    assert summary == "completeness: 1 reporter, no minute told yet, 3 missing of a"
 
 
 @pytest.mark.parametrize(
