@@ -20,7 +20,6 @@ from _checkout import ROOT  # type: ignore[import-not-found] # noqa: F401 - puts
 from bench.harness.publication import published_size
 from tests.rig.recorder import Recorder
 
-
 AUDIT_S_MAX = 3_600.0
 """A deep audit of some ten million entries takes minutes."""
 
