@@ -11,6 +11,7 @@ from tests.collect_rig import check_streams, collect_options, read_entries, runn
 from tests.otlp_messages import PATHS
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
@@ -75,10 +76,14 @@ def post(
     path: str = "/v1/logs",
     kind: str = PROTOBUF,
     method: str = "POST",
+    tls: ssl.SSLContext | None = None,
     **headers: str,
 ) -> Answer:
     assert address is not None
-    connection = http.client.HTTPConnection(address, timeout=30)
+    if tls is None:
+        connection = http.client.HTTPConnection(address, timeout=30)
+    else:
+        connection = http.client.HTTPSConnection(address, timeout=30, context=tls)
     try:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, path, body, {"content-type": kind, **named})

@@ -1,14 +1,11 @@
-"""How a stream begins that an Envoy says who it is on: the blob of its words, then the opening.
-
-The same for every service whose first message carries an identifier.
-"""
+"""How a stream begins: the blob of what its sender says of itself, then the stream-opened entry."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from meshtrail.collect.payloads import Sender, stream_opened
 from meshtrail.errors import InputError
@@ -17,6 +14,8 @@ from meshtrail.model.entry import EntryType
 from meshtrail.sources.als_identifier import decode_identifier
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from meshtrail.collect.payloads import CollectorFacts
     from meshtrail.collect.peer import Peer
     from meshtrail.collect.stream import Stream
@@ -60,15 +59,44 @@ class StreamDoor:
     blobs: KnownBlobs
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claims:
+    """How senders of one kind say who they are.
+
+    Attributes:
+        decode: their words as plain JSON values; raises InputError where they are none.
+        none_said: what is told of a stream whose sender does not.
+    """
+
+    decode: Callable[[bytes], dict[str, Any]]
+    none_said: str
+
+
+_OF_ENVOY: Final = Claims(
+    decode=decode_identifier, none_said="the first message carries no identifier"
+)
+
+
 class Opening:
-    """Opens one stream, with its first message.
+    """Opens one stream, with what comes first on it.
 
     Attributes:
         is_done: whether the stream-opened entry was made.
     """
 
-    def __init__(self, door: StreamDoor, stream: Stream, peer: Peer, *, service: str) -> None:
+    def __init__(
+        self,
+        door: StreamDoor,
+        stream: Stream,
+        peer: Peer,
+        *,
+        service: str,
+        transport: str = "grpc",
+        claims: Claims = _OF_ENVOY,
+    ) -> None:
         self.is_done = False
+        self._transport = transport
+        self._claims = claims
         self._door = door
         self._stream = stream
         self._peer = peer
@@ -81,8 +109,8 @@ class Opening:
 
         Args:
             identifier: the bytes in which the sender says who it is; None where it does not.
-            detail: what is wrong with its first message.
-            received_ns: of that message.
+            detail: what is wrong with what came first.
+            received_ns: of that.
         """
         frames = []
         claimed = None
@@ -92,13 +120,13 @@ class Opening:
             if self._door.blobs.add(digest):
                 frames.append(blob_frame(identifier, received_ns=received_ns))
             try:
-                claimed = decode_identifier(identifier)
+                claimed = self._claims.decode(identifier)
             except InputError as error:
-                detail = error.message
+                detail = "; ".join(filter(None, [detail, error.message]))
         elif detail is None:
-            detail = "the first message carries no identifier"
+            detail = self._claims.none_said
         sender = Sender(
-            transport="grpc",
+            transport=self._transport,
             service=self._service,
             listener=self._door.listener,
             peer=self._peer,

@@ -11,12 +11,10 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from meshtrail.collect.opening import Claims, Opening
 from meshtrail.collect.otlp_cut import SERVICES
-from meshtrail.collect.payloads import CloseReason, Sender, stream_opened
+from meshtrail.collect.payloads import CloseReason
 from meshtrail.collect.stream import Stream
-from meshtrail.errors import InputError
-from meshtrail.journal import blob_frame
-from meshtrail.model.entry import EntryType
 from meshtrail.sources.otlp_resource import decode_json_resource, decode_resource
 
 if TYPE_CHECKING:
@@ -31,6 +29,13 @@ if TYPE_CHECKING:
 
 IDLE_NS_MAX: Final = 300_000_000_000
 OVERFLOW_EVENT: Final = "otlp_streams_overflowed"
+
+_NO_RESOURCE: Final = "the export carries no resource"
+_CLAIMS: Final = {
+    False: Claims(decode=decode_resource, none_said=_NO_RESOURCE),
+    True: Claims(decode=decode_json_resource, none_said=_NO_RESOURCE),
+}
+"""By whether the export is JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,14 +130,15 @@ class OtlpStreams:
             # The last of this connection may have been the one to give way.
             keys = self._by_connection.setdefault(caller.connection, keys)
             found = self._open[key] = _Open(Stream(), received_ns)
-            frames += _opening(
+            opening = Opening(
+                caller.door,
                 found.stream,
-                caller,
-                kind,
-                digest=digest,
-                detail=detail,
-                received_ns=received_ns,
+                caller.peer,
+                service=SERVICES[kind.signal],
+                transport=caller.transport,
+                claims=_CLAIMS[kind.is_json],
             )
+            frames += opening.frames(resource, detail, received_ns)
         found.used_ns = received_ns
         keys[key] = None
         keys.move_to_end(key)
@@ -175,39 +181,3 @@ class OtlpStreams:
         if not keys:
             del self._by_connection[key.connection]
         return self._open.pop(key).stream.closed_frame(reason, detail=detail, received_ns=now_ns)
-
-
-def _opening(
-    stream: Stream,
-    caller: Caller,
-    kind: StreamKind,
-    *,
-    digest: bytes | None,
-    detail: str | None,
-    received_ns: UnixNanos,
-) -> list[Frame]:
-    frames = []
-    claimed = None
-    resource = kind.resource
-    if resource is not None and digest is not None:
-        if caller.door.blobs.add(digest):
-            frames.append(blob_frame(resource, received_ns=received_ns))
-        try:
-            claimed = (decode_json_resource if kind.is_json else decode_resource)(resource)
-        except InputError as error:
-            detail = "; ".join(filter(None, [detail, error.message]))
-    elif detail is None:
-        detail = "the export carries no resource"
-    sender = Sender(
-        transport=caller.transport,
-        service=SERVICES[kind.signal],
-        listener=caller.door.listener,
-        peer=caller.peer,
-        claimed=claimed,
-        identifier_sha256=digest,
-        identifier_bytes=None if resource is None else len(resource),
-        detail="; ".join(filter(None, [caller.peer.detail, detail])) or None,
-    )
-    payload = stream_opened(sender, caller.door.collector)
-    opened = stream.own_frame(EntryType.STREAM_OPENED, payload, received_ns=received_ns)
-    return [*frames, opened]

@@ -21,7 +21,7 @@ from meshtrail.sources.addresses import read_addresses
 from meshtrail.sources.als_decisions import read_metadata
 from meshtrail.sources.als_decode import http_decoder, tcp_decoder
 from meshtrail.sources.als_schema import ADDRESSES
-from meshtrail.sources.attribute_values import read_texts
+from meshtrail.sources.attribute_values import mend_texts
 from meshtrail.sources.columns import (
     Entries,
     field,
@@ -132,7 +132,7 @@ def _map_response(batch: pa.RecordBatch, out: EventColumns) -> None:
 
 def _map_correlation(batch: pa.RecordBatch, out: EventColumns) -> None:
     headers = Entries(field(batch, "request", "request_headers"))
-    stream_id = read_texts(field(batch, _COMMON, "stream_id"))
+    stream_id = mend_texts(field(batch, _COMMON, "stream_id"))
     request_id = pc.coalesce(
         text(batch, "request", "request_id"), without(stream_id, pc.equal(stream_id, ""))
     )

@@ -15,18 +15,26 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from meshtrail.sources.attribute_values import mend_texts
 from meshtrail.sources.columns import Entries, spread, without
-from meshtrail.sources.shim import PRESENCE, FieldTree
+from meshtrail.sources.shim import LAX_TEXT, PRESENCE, FieldTree
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+TEXT_VALUE: Final[FieldTree] = {"string_value": LAX_TEXT}
+"""What is read of an ``AnyValue`` whose sender writes nothing but texts.
+
+Envoy copies headers into texts as they are, and bytes that are no UTF-8 would have upb refuse the
+record: whoever calls decides on his headers, and must not decide on that.
+"""
+
 ANY_VALUE: Final[FieldTree] = {
-    "string_value": PRESENCE,
+    **TEXT_VALUE,
     "bool_value": PRESENCE,
     "int_value": PRESENCE,
     "double_value": PRESENCE,
-    "array_value": {"values": {"string_value": PRESENCE}},
+    "array_value": {"values": TEXT_VALUE},
 }
 """What is read of an ``AnyValue``."""
 
@@ -113,10 +121,11 @@ def read_texts(values: pa.Array) -> pa.Array:
     Returns:
         string[n].
     """
-    readings = [pc.struct_field(values, "string_value")]
+    written = pc.struct_field(values, "string_value")
     lists = pc.struct_field(values, ["array_value", "values"])
     if len(pc.list_flatten(lists)):
-        readings.append(_only_texts(lists))
+        written = pc.coalesce(written, _only_texts(lists))
+    readings = [mend_texts(written)]
     for name in ("int_value", "bool_value"):
         member = pc.struct_field(values, name)
         if member.null_count < len(member):
@@ -150,7 +159,7 @@ def read_integers(values: pa.Array, texts: pa.Array, to: pa.DataType) -> pa.Arra
 
 
 def _only_texts(lists: pa.Array) -> pa.Array:
-    """The text of each list that holds one element; null for all other lists."""
+    """The text of each list that holds one element, as bytes; null for all other lists."""
     elements = Entries(lists)
     is_alone = np.asarray(pc.fill_null(pc.equal(pc.list_value_length(lists), 1), fill_value=False))
     alone = np.flatnonzero(is_alone[elements.rows])

@@ -1,6 +1,7 @@
 """The row-wise reference of ``any_values``: one attribute of one record at a time.
 
-Slow and plain on purpose; it shares nothing with the columnar reading but the cut descriptors.
+Slow and plain on purpose; it shares nothing with the columnar reading but the cut descriptors and
+``mend_utf8``.
 """
 
 # ruff: noqa: ANN401 - generated classes have no types
@@ -8,6 +9,8 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any, Final
+
+from meshtrail.sources.envoy_values import mend_utf8
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,9 +42,9 @@ def text_of(value: Any) -> str | None:
     text: str | None = None
     elements = value.array_value.values
     if value.HasField("string_value"):
-        text = value.string_value
+        text = mend_utf8(value.string_value)
     elif len(elements) == 1 and elements[0].HasField("string_value"):
-        text = elements[0].string_value
+        text = mend_utf8(elements[0].string_value)
     elif value.HasField("int_value"):
         text = f"{value.int_value}"
     elif value.HasField("bool_value"):

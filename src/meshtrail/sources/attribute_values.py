@@ -25,7 +25,7 @@ _HOUR_NS: Final = 60 * _MINUTE_NS
 _FRACTION_DIGITS: Final = 9
 
 
-def read_texts(values: pa.Array) -> pa.Array:
+def mend_texts(values: pa.Array) -> pa.Array:
     """Bytes as text: binary[n] to string[n].
 
     A header can hold any bytes, and whoever sends it would otherwise decide what is recorded of

@@ -29,6 +29,9 @@ BODY_BYTES_MAX: Final = 4 << 20
 with 300 clusters has 1 MB."""
 
 _ABSENT: Final = msgspec.UNSET
+_NOT_AN_EXPORT: Final = "not an export of metrics in JSON"
+"""Without the parsers' words, which repeat what they were given: this is told to the sender, to
+people, and in the opening of its stream."""
 
 
 class _Spelled(
@@ -87,7 +90,7 @@ def cut_otlp_json(body: bytes) -> CutCounters:
                 kept_count += len(kept)
         message = msgspec.json.encode(export)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"not an export of metrics in JSON: {error}") from error
+        raise InputError(_NOT_AN_EXPORT) from error
     if len(message) > KEPT_JSON_BYTES_MAX:
         raise InputError(f"{len(message)} bytes would be kept, at most {KEPT_JSON_BYTES_MAX} are")
     check_density(count_otlp_points(_parse(message)), len(message))
@@ -125,7 +128,7 @@ def _parse(message: bytes) -> Any:  # noqa: ANN401 - generated classes have no t
     try:
         return json_format.Parse(message, _message_class()(), ignore_unknown_fields=True)
     except (ValueError, RecursionError, json_format.Error) as error:
-        raise InputError(f"not an export of metrics in JSON: {error}") from error
+        raise InputError(_NOT_AN_EXPORT) from error
 
 
 @cache

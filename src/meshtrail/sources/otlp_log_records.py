@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from meshtrail.model.otlp_attributes import ABSENT, ACCESS_LOG_TYPE, ATTRIBUTES, Told
-from meshtrail.sources.attribute_values import read_durations, read_numbers, read_texts
+from meshtrail.sources.attribute_values import mend_texts, read_durations, read_numbers
 from meshtrail.sources.columns import Entries, spread, without
 from meshtrail.sources.otlp_log_schema import RECORDS, RESOURCES, SCOPES, log_export_decoder
 
@@ -72,7 +72,7 @@ class LogRecords:
         found = places != _NOWHERE
         if not found.any():
             return pa.nulls(self.rows_count, pa.string())
-        return read_texts(self._values.take(pa.array(places, mask=~found)))
+        return mend_texts(self._values.take(pa.array(places, mask=~found)))
 
     def number(
         self, key: str, out: EventColumns, *, to: pa.DataType, zero_is_null: bool = False

@@ -12,7 +12,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from meshtrail.sources.als_decode import RecordDecoder
-from meshtrail.sources.shim import BYTES, FieldTree, cut_descriptor
+from meshtrail.sources.any_values import TEXT_VALUE
+from meshtrail.sources.shim import FieldTree, cut_descriptor
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor
@@ -22,9 +23,7 @@ SCOPES: Final = "instrumentation_library_logs"
 RECORDS: Final = "logs"
 LOG_FIELDS: Final[FieldTree] = {
     "time_unix_nano": None,
-    # Envoy copies headers into texts as they are, and bytes that are no UTF-8 would have upb refuse
-    # the record: whoever calls decides on his headers, and must not decide on that.
-    "attributes": {"key": None, "value": {"string_value": BYTES}},
+    "attributes": {"key": None, "value": TEXT_VALUE},
     "trace_id": None,
     "span_id": None,
 }

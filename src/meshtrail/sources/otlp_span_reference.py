@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 from meshtrail.sources import span_values as spans
 from meshtrail.sources.any_values_reference import AttributeMap
 from meshtrail.sources.envoy_messages import plain_reason
-from meshtrail.sources.envoy_values import enum_name, side_of
+from meshtrail.sources.envoy_values import enum_name, mend_utf8, side_of
 from meshtrail.sources.otlp_span_schema import SPAN_PATH, export_spans_descriptor
 from meshtrail.sources.reference_parts import parse_message
 
@@ -67,7 +67,7 @@ class SpanRecord:
         """Fill the row."""
         row, span, attributes = self.row, self.span, self.attributes
         row["kind"] = "span"
-        row["span_name"] = span.name or None
+        row["span_name"] = mend_utf8(span.name) or None
         row["span_kind"] = enum_name(span.kind, spans.KINDS)
         status = enum_name(span.status.code, spans.STATUSES)
         is_error = attributes.text("error") == "true"

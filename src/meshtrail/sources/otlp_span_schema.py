@@ -12,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from meshtrail.sources.any_values import KEY_VALUE
-from meshtrail.sources.shim import FieldTree, cut_descriptor
+from meshtrail.sources.shim import LAX_TEXT, FieldTree, cut_descriptor
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor
@@ -21,7 +21,8 @@ SPAN_FIELDS: Final[FieldTree] = {
     "trace_id": None,
     "span_id": None,
     "parent_span_id": None,
-    "name": None,
+    # Of what was called, as a caller wrote it: no more held to UTF-8 than an attribute.
+    "name": LAX_TEXT,
     "kind": None,
     "start_time_unix_nano": None,
     "end_time_unix_nano": None,

@@ -18,7 +18,8 @@ import pyarrow.compute as pc
 from meshtrail.model.event import Kind, Trust
 from meshtrail.sources import span_values as spans
 from meshtrail.sources.any_values import Attributes
-from meshtrail.sources.columns import field, integer, map_distinct, mask_null, plain, text
+from meshtrail.sources.attribute_values import mend_texts
+from meshtrail.sources.columns import field, integer, map_distinct, mask_null, plain, without
 from meshtrail.sources.envoy_values import enum_name
 from meshtrail.sources.event_columns import EventColumns
 from meshtrail.sources.otlp_records import ExportDecoder
@@ -48,7 +49,8 @@ def map_otlp_spans(records: pa.Array, reporters: Reporters) -> EventColumns:  # 
     _map_ids(batch, out)
     (kind,) = map_distinct(field(batch, "kind"), lambda code: (enum_name(code, spans.KINDS),), [_S])
     attributes = Attributes(field(batch, "attributes"))
-    out.columns["span_name"] = text(batch, "name")
+    name = mend_texts(field(batch, "name"))
+    out.columns["span_name"] = without(name, pc.equal(name, ""))
     out.columns["span_kind"] = kind
     out.columns["span_status"] = _statuses(batch, attributes)
     out.columns |= read_attributes(attributes, plain(kind))

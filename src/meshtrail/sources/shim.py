@@ -20,8 +20,12 @@ BYTES: Final = "bytes"
 PRESENCE: Final = "presence"
 """In a tree: a scalar that is null where it is absent, as a member of a oneof can be."""
 
+LAX_TEXT: Final = "lax text"
+"""In a tree: a text as its bytes, which need not be UTF-8; null where it is absent."""
+
 FieldTree: TypeAlias = "dict[str, FieldTree | str | None]"
-"""Field name -> None for a scalar, the fields of a sub-message, ``BYTES`` or ``PRESENCE``."""
+"""Field name -> None for a scalar, the fields of a sub-message, ``BYTES``, ``PRESENCE``
+or ``LAX_TEXT``."""
 
 _Field = descriptor_pb2.FieldDescriptorProto
 
@@ -74,9 +78,9 @@ def _add_message(
         field.label = _Field.LABEL_REPEATED if full.is_repeated else _Field.LABEL_OPTIONAL
         if full.type == _Field.TYPE_ENUM:
             field.type = _Field.TYPE_INT32
-        elif kept == BYTES:
+        elif kept in (BYTES, LAX_TEXT):
             field.type = _Field.TYPE_BYTES
-        elif kept == PRESENCE:
+        if kept in (PRESENCE, LAX_TEXT):
             field.proto3_optional = True
             field.oneof_index = len(message.oneof_decl)
             message.oneof_decl.add(name=f"_{field_name}")

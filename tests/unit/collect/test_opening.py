@@ -1,9 +1,10 @@
 from __future__ import annotations
 
-from meshtrail.collect.opening import KnownBlobs, Opening, StreamDoor
+from meshtrail.collect.opening import Claims, KnownBlobs, Opening, StreamDoor
 from meshtrail.collect.payloads import CollectorFacts
 from meshtrail.collect.peer import Peer
 from meshtrail.collect.stream import Stream
+from meshtrail.errors import InputError
 from meshtrail.units import UnixNanos
 from tests.als_messages import INVALID_UTF8, identifier, length_delimited
 from tests.collect_rig import decode_json
@@ -42,3 +43,30 @@ def test_identifier_that_cannot_be_read_is_kept_and_its_fault_told() -> None:
     said = decode_json(opened.data)
     assert said["claimed"] is None
     assert said["detail"].startswith("identifier of")
+
+
+def test_claims_are_read_as_the_kind_of_sender_has_them_and_every_fault_is_told() -> None:
+    def decode(said: bytes) -> dict[str, str]:
+        if said == b"?":
+            raise InputError("a question")
+        return {"node_id": said.decode()}
+
+    door = StreamDoor(listener="127.0.0.1:1", collector=FACTS, blobs=KnownBlobs())
+    found = []
+    for words, detail in ((b"n", None), (b"?", "kept whole"), (None, None)):
+        opening = Opening(
+            door,
+            Stream(),
+            Peer(address="a", detail="two SANs"),
+            service="s",
+            transport="http",
+            claims=Claims(decode=decode, none_said="nothing said"),
+        )
+        said = decode_json(opening.frames(words, detail, NOW)[-1].data)
+        assert said["transport"] == "http"
+        found.append((said["claimed"], said["detail"]))
+    assert found == [
+        ({"node_id": "n"}, "two SANs"),
+        (None, "two SANs; kept whole; a question"),
+        (None, "two SANs; nothing said"),
+    ]

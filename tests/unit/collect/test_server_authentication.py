@@ -3,40 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
 from envoy.service.accesslog.v3 import als_pb2
 
-from meshtrail.app.tokens import add_token, revoke_token
+from meshtrail.app.tokens import revoke_token
 from meshtrail.collect import CollectOptions
 from meshtrail.collect.payloads import encode_json
-from meshtrail.collect.tokens import make_token
-from meshtrail.demo.authority import Authority, Identity
 from meshtrail.sources.streams import parse_stream_opened
-from meshtrail.units import UnixNanos
 from tests.als_messages import als_message, http_record, identifier
 from tests.collect_rig import (
     METHOD,
     Collector,
-    Entry,
-    by_stream,
-    check_streams,
     connected,
-    own_entries,
-    read_entries,
-    running_collector,
 )
-from tests.fake_clock import START_NS
+from tests.door_scene import DoorScene, expired
+from tests.otlp_messages import export_of
+from tests.otlp_rig import call
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from meshtrail.demo.authority import Identity
 
 LOOPBACK = "127.0.0.1:0"
 FRONTEND = "spiffe://cluster.local/ns/shop/sa/frontend"
@@ -44,58 +36,19 @@ XFCC = "x-forwarded-client-cert"
 FORWARDED = (XFCC, f"By={FRONTEND};Hash={'ab' * 32};URI={FRONTEND}")
 UNAUTHENTICATED = grpc.StatusCode.UNAUTHENTICATED
 SECONDS_MAX = 20.0
+SOURCES = ("envoy-als", "otlp")
 
 
-class Scene:
-    """Files of a collector, and those of its senders."""
-
-    def __init__(self, folder: Path) -> None:
-        self.journal = folder / "journal" / "collect"
-        self.data = folder / "data"
-        self.tokens = folder / "tokens"
-        self.authority = Authority(folder / "mesh")
-        self.stranger = Authority(folder / "other")
-        self.server = self.authority.issue("ns/mesh/sa/collector", is_named_localhost=True)
-        self.sender = self.authority.issue("ns/shop/sa/payments")
-
-    def tls(self) -> dict[str, Path]:
-        return {"tls_cert": self.server.chain, "tls_key": self.server.key}
+class Scene(DoorScene):
+    """Senders of access logs."""
 
     def mtls(self) -> CollectOptions:
         return CollectOptions(grpc=LOOPBACK, **self.tls(), tls_client_ca=self.authority.bundle)  # type: ignore[arg-type] # all of them are paths
-
-    def token(
-        self, name: str = "shop", *, source: str = "envoy-als", days: int = 1, age_days: int = 0
-    ) -> str:
-        """The text of a token that the collector knows."""
-        now_ns = UnixNanos(START_NS - age_days * 86_400 * 10**9)
-        token, text = make_token(
-            name, sources=[source], reporters=["shop-*"], now_ns=now_ns, days=days
-        )
-        add_token(self.tokens, token, data=self.data)
-        return text
 
     def credentials(self, identity: Identity | None) -> grpc.ChannelCredentials:
         chain = identity.chain.read_bytes() if identity else None
         key = identity.key.read_bytes() if identity else None
         return grpc.ssl_channel_credentials(self.authority.bundle.read_bytes(), key, chain)
-
-    def play(
-        self, options: CollectOptions, play: Callable[[Collector], Awaitable[None]]
-    ) -> list[list[Entry]]:
-        """The streams of senders that the collector then has."""
-
-        async def run() -> None:
-            async with running_collector(self.journal, options=options) as collector:
-                self.diag = collector.diag
-                await play(collector)
-                await collector.finish()
-
-        asyncio.run(run())
-        entries = read_entries(self.journal)
-        check_streams(entries)
-        assert own_entries(entries)
-        return by_stream(entries)
 
     def send(
         self, options: CollectOptions, *headers: tuple[str, str], claims: bytes = identifier()
@@ -174,27 +127,6 @@ def scene(tmp_path: Path) -> Scene:
 
 def bearer(text: str) -> tuple[str, str]:
     return ("authorization", f"Bearer {text}")
-
-
-def expired(authority: Authority, folder: Path) -> Identity:
-    """A certificate of the mesh whose time is over."""
-    identity = authority.issue("ns/shop/sa/payments")
-    good = x509.load_pem_x509_certificate(identity.chain.read_bytes())
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(good.subject)
-        .issuer_name(good.issuer)
-        .public_key(good.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(good.not_valid_before_utc - dt.timedelta(days=9))
-        .not_valid_after(good.not_valid_before_utc - dt.timedelta(days=8))
-    )
-    for extension in good.extensions:
-        builder = builder.add_extension(extension.value, critical=extension.critical)
-    chain = folder / "expired.pem"
-    certificate = builder.sign(authority._key, hashes.SHA256())
-    chain.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    return Identity(identity.spiffe_id, chain, identity.key)
 
 
 @pytest.mark.parametrize("shown", ["nothing", "another CA", "expired", "plaintext"])
@@ -365,3 +297,29 @@ def test_names_that_a_token_is_not_for_are_recorded_and_flagged(scene: Scene) ->
     conflict = 'node cluster "payments.shop" is none of token "shop"'
     assert parse_stream_opened(encode_json(opened)).conflict == conflict
     assert scene.diag.facts("sender_conflict")["token"] == "shop"
+
+
+def test_call_of_otlp_with_a_token_for_access_logs_is_refused(scene: Scene) -> None:
+    headers = {source: bearer(scene.token(source, source=source)) for source in SOURCES}
+
+    async def play(collector: Collector) -> None:
+        async with connected(collector.address) as channel:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await call(channel, export_of("a"), metadata=(headers["envoy-als"],))
+            assert caught.value.code() is UNAUTHENTICATED
+            assert "good for envoy-als, not for otlp" in str(caught.value.details())
+            await call(channel, export_of("b"), metadata=(headers["otlp"],))
+
+    ((opened, *_),) = scene.play(CollectOptions(grpc=LOOPBACK, tokens=scene.tokens), play)
+    assert opened.json["authenticated"]["token"] == "otlp"
+
+
+def test_sender_of_otlp_with_a_certificate_is_known_by_it(scene: Scene) -> None:
+    async def play(collector: Collector) -> None:
+        credentials = scene.credentials(scene.sender)
+        async with connected(collector.address, credentials=credentials) as channel:
+            await call(channel, export_of("a"), metadata=(FORWARDED,))
+
+    ((opened, *_),) = scene.play(scene.mtls(), play)
+    assert (opened.json["auth"], opened.json["transport"]) == ("mtls", "grpc")
+    assert opened.json["authenticated"]["spiffe_id"] == scene.sender.spiffe_id

@@ -1,15 +1,27 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from google.protobuf import message_factory
 from opentelemetry.proto.common.v1 import common_pb2
 
+from meshtrail.sources.any_values import KEY_VALUE
 from meshtrail.sources.any_values_reference import AttributeMap, integer_of, text_of
+from meshtrail.sources.shim import cut_descriptor
 
 AnyValue = common_pb2.AnyValue
+Cut = message_factory.GetMessageClass(
+    cut_descriptor(common_pb2.KeyValue.DESCRIPTOR, KEY_VALUE, package="test.any_values_reference")
+)
 
 
-def pairs(*items: tuple[str, common_pb2.AnyValue]) -> list[common_pb2.KeyValue]:
-    return [common_pb2.KeyValue(key=key, value=value) for key, value in items]
+def pairs(*items: tuple[str, common_pb2.AnyValue]) -> list[Any]:
+    """Attributes as they are read."""
+    return [
+        Cut.FromString(common_pb2.KeyValue(key=key, value=value).SerializeToString())
+        for key, value in items
+    ]
 
 
 @pytest.mark.parametrize(
@@ -17,6 +29,7 @@ def pairs(*items: tuple[str, common_pb2.AnyValue]) -> list[common_pb2.KeyValue]:
     [
         (AnyValue(string_value="12"), "12", 12),
         (AnyValue(string_value=""), None, None),
+        (AnyValue(bytes_value=b"12"), None, None),
         (AnyValue(int_value=0), "0", 0),
         (AnyValue(double_value=2.0), None, 2),
         (AnyValue(double_value=float("nan")), None, None),
@@ -29,7 +42,8 @@ def pairs(*items: tuple[str, common_pb2.AnyValue]) -> list[common_pb2.KeyValue]:
 def test_a_value_is_read_by_what_is_asked_for(
     value: common_pb2.AnyValue, text: str | None, number: int | None
 ) -> None:
-    assert (text_of(value), integer_of(value)) == (text, number)
+    (read,) = pairs(("a", value))
+    assert (text_of(read.value), integer_of(read.value)) == (text, number)
 
 
 def test_the_first_key_that_says_something_counts_and_of_equal_keys_the_last() -> None:

@@ -4,11 +4,11 @@ import pyarrow as pa
 import pytest
 
 from meshtrail.sources.attribute_values import (
+    mend_texts,
     read_durations,
     read_ids,
     read_numbers,
     read_sockets,
-    read_texts,
 )
 
 HOUR_NS = 3_600 * 10**9
@@ -70,4 +70,4 @@ def test_id_of_another_width_or_of_zeros_is_none() -> None:
 
 def test_each_byte_that_is_no_utf8_becomes_one_mark_and_the_rest_stays() -> None:
     values = pa.array([b"x\xff\xfey", "café".encode(), b"\xe2\x82 \xed\xa0\x80", None])
-    assert read_texts(values).to_pylist() == ["x!!y", "café", "!! !!!", None]
+    assert mend_texts(values).to_pylist() == ["x!!y", "café", "!! !!!", None]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,6 +11,9 @@ from meshtrail.sources.counter_schema import otlp_descriptor
 from meshtrail.sources.counter_slices import split_payload
 from meshtrail.sources.reference_parts import parse_message
 from tests.counter_pushes import TIME_NS, metric, otlp_message, point
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def export(*metrics: object) -> bytes:
@@ -43,6 +47,14 @@ def test_doubles_are_what_protobuf_says_they_are(value: object) -> None:
 def test_what_protobuf_cannot_say_is_refused(text: bytes) -> None:
     with pytest.raises(InputError, match="not an export of metrics in JSON"):
         convert_json(text)
+
+
+@pytest.mark.parametrize("read", [convert_json, cut_otlp_json])
+def test_refusal_repeats_nothing_of_what_was_sent(read: Callable[[bytes], object]) -> None:
+    point = {"asInt": "9" * 100_000}
+    with pytest.raises(InputError) as caught:
+        read(export({"name": "server.uptime", "gauge": {"dataPoints": [point]}}))
+    assert caught.value.message == "not an export of metrics in JSON"
 
 
 def test_keys_that_are_absent_stay_absent() -> None:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshtrail.errors import InputError
+from meshtrail.sources import json_text
 from meshtrail.sources.json_text import NESTING_MAX, JsonTokens, check_json, count_tokens
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | float | None"
@@ -81,6 +82,18 @@ def test_text_with_too_many_values_is_refused() -> None:
 def test_text_that_is_not_utf8_is_refused(text: bytes) -> None:
     with pytest.raises(InputError, match="not UTF-8"):
         check_json(text, commas_count_max=9)
+
+
+@given(value=VALUES)
+def test_what_is_counted_does_not_depend_on_where_parts_of_the_text_end(value: Json) -> None:
+    text = json.dumps(value, ensure_ascii=False).encode()
+    wanted = check_json(text, commas_count_max=1_000)
+    for part_bytes in (1, 2, 5):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(json_text, "_PART_BYTES", part_bytes)
+            assert check_json(text, commas_count_max=1_000) == wanted
+            with pytest.raises(InputError, match="not UTF-8"):
+                check_json(text + b"\xe2\x82", commas_count_max=1_000)
 
 
 def test_text_behind_a_byte_order_mark_is_refused() -> None:

@@ -9,10 +9,14 @@ from hypothesis import strategies as st
 from opentelemetry.proto.common.v1 import common_pb2
 from opentelemetry.proto.trace.v1 import trace_pb2
 
-from meshtrail.model.entry import ENTRY_BYTES_MAX, HEADER_BYTES
+from meshtrail.model.entry import ENTRY_BYTES_MAX, HEADER_BYTES, PayloadFormat
 from meshtrail.sources import span_values as values
 from meshtrail.sources.otlp_span_schema import export_spans_descriptor
+from tests.als_messages import length_delimited
+from tests.als_records import derive_both, entry, opened
 from tests.campaigns.mutator import Mutator
+from tests.otlp_records import export as export_bytes
+from tests.otlp_records import log_record
 from tests.otlp_spans import (
     END_NS,
     ENVOY_TAGS,
@@ -161,12 +165,63 @@ def test_what_is_not_exactly_one_span_is_undecoded() -> None:
 
 
 def test_what_is_no_protobuf_is_undecoded_with_its_reason() -> None:
-    name = export(span(name="ab")).replace(b"\x2a\x02ab", b"\x2a\x02\xff\xfe")
-    broken, unreadable, empty = events(b"\xff", name, b"")
+    key = export(span({"ab": "c"})).replace(b"\x0a\x02ab", b"\x0a\x02\xff\xfe")
+    broken, unreadable, empty = events(b"\xff", key, b"")
     assert broken["decode_error"] == "not a protobuf message"
     assert unreadable["decode_error"] == "invalid UTF-8 in a string"
     assert empty["decode_error"] == "not exactly one span"
     assert {row["kind"] for row in (broken, unreadable, empty)} == {"undecoded"}
+
+
+READ_BY_BOTH = {
+    "http.request.method": "http_request_method",
+    "user_agent.original": "user_agent_original",
+}
+"""Attributes that are read of spans and of log records, and the columns that they fill."""
+
+
+@pytest.mark.parametrize(
+    ("written", "wanted"),
+    [
+        (b"\x0a\x04caf\xe9", "caf!"),
+        (b"\x0a\x03\xff\xfe\x80", "!!!"),
+        (b"\x0a\x03\xed\xa0\x80", "!!!"),
+        ("\x0a\x05café".encode(), "café"),
+        (b"\x0a\x00", None),
+        (b"\x0a\x01-", None),
+        # Bytes, an empty value, and bytes behind a text.
+        (b"\x3a\x03\xff\xfe\x80", None),
+        (b"", None),
+        (b"\x0a\x01a\x3a\x01b", "a"),
+    ],
+)
+@pytest.mark.parametrize("key", READ_BY_BOTH)
+def test_attribute_of_any_bytes_reads_the_same_in_a_span_and_in_a_log_record(
+    key: str, written: bytes, wanted: str | None
+) -> None:
+    pair = length_delimited(1, key.encode()) + length_delimited(2, written)
+    bare = span().SerializeToString()
+    of_span = export_bytes(bare + length_delimited(9, pair))
+    attributes: dict[str, str | bytes] = {"envoy.access_log_type": "DownstreamEnd"}
+    of_log = export_bytes(log_record(attributes) + length_delimited(6, pair))
+    good = entry(export(span()), PayloadFormat.OTLP_SPAN, seq=3)
+    rows = derive_both(
+        opened(),
+        entry(of_span, PayloadFormat.OTLP_SPAN),
+        entry(of_log, PayloadFormat.OTLP_LOG, seq=2),
+        good,
+    )[1:]
+    assert [row["kind"] for row in rows] == ["span", "request", "span"]
+    assert [row[READ_BY_BOTH[key]] for row in rows[:2]] == [wanted, wanted]
+
+
+@pytest.mark.parametrize(
+    ("written", "wanted"), [(b"G\xff", "G!"), (b"\xff\xfe", "!!"), ("é".encode(), "é")]
+)
+def test_name_of_any_bytes_costs_nothing_but_itself(written: bytes, wanted: str) -> None:
+    named = export(span(ENVOY_TAGS, name="ab")).replace(b"\x2a\x02ab", b"\x2a\x02" + written)
+    (row,) = events(named)
+    assert row == event(ENVOY_TAGS) | {"span_name": wanted, "seq": 1, "log_index": row["log_index"]}
 
 
 _KEYS = sorted(

@@ -9,7 +9,7 @@ from envoy.data.accesslog.v3 import accesslog_pb2
 from google.protobuf import message_factory
 
 from meshtrail.sources.column_decoder import ColumnDecoder
-from meshtrail.sources.shim import BYTES, PRESENCE, cut_descriptor
+from meshtrail.sources.shim import BYTES, LAX_TEXT, PRESENCE, cut_descriptor
 
 if TYPE_CHECKING:
     from meshtrail.sources.shim import FieldTree
@@ -79,3 +79,13 @@ def test_a_scalar_can_tell_its_absence_from_its_default() -> None:
     columns = ColumnDecoder(present.DESCRIPTOR).decode(pa.array([b"\x2a\x00", b""], pa.binary()))
     assert columns.column("path").to_pylist() == ["", None]
     assert columns.column("scheme").to_pylist() == ["", ""]
+
+
+def test_a_lax_text_is_its_bytes_whatever_they_are_and_null_where_it_is_absent() -> None:
+    record = cut({"request": {"path": LAX_TEXT}})
+    odd = published_bytes().replace(b"/a", b"/\xff")
+    for data, wanted in ((odd, b"/\xff"), (published_bytes(), b"/a"), (b"\x1a\x00", None)):
+        request = record.FromString(data).request
+        assert (request.path if request.HasField("path") else None) == wanted
+        column = ColumnDecoder(record.DESCRIPTOR).decode(pa.array([data], pa.binary()))
+        assert column.column("request").to_pylist() == [{"path": wanted}]
