@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from meshtrail.journal import JournalSlice
 
 SIZES: Final = (1, 10, 100, 500, 1_000, 2_000)
-_LANES: Final = 6
+_LANES: Final = 20
 _MESSAGES_MAX: Final = 9
 _HEX_BYTES_MAX: Final = 2_000
 _CLAIM_BYTES_MAX: Final = 32_768

@@ -128,12 +128,18 @@ def _metrics_seeds() -> tuple[bytes, ...]:
     uptime = metric("server.uptime", point(60.0), is_gauge=True)
     other = metric("cluster.other.upstream_rq_total", point(9))
     delta = metric("access_logs.grpc_access_log.logs_written", point(5), temporality=1)
+    kinds = metric("http.downstream_rq_active", point(4), is_gauge=True) + metric(
+        "http.in.downstream_rq_total", point(6), point(8), temporality=1
+    )
+    gauge = metric("http.in.downstream_rq_total", point(2), is_gauge=True)
     both = otlp_message(tagged, uptime, resource=resource("a"))
     return (
         otlp_message(tagged, uptime, other, resource=resource("a")),
         otlp_message(*full, resource=_said_much()),
         otlp_message(delta, uptime, resource=None),
         otlp_message(other),
+        otlp_message(kinds, uptime, gauge),
+        otlp_message(gauge + metric("http.in.downstream_rq_total", temporality=1)),
         both + both + otlp_message(other, delta, resource=resource("b")),
         otlp_message(resource=resource("empty")),
     )
@@ -150,6 +156,7 @@ def _log_records() -> list[bytes]:
         otlp_records.log_record({**request, "envoy.access_log_type": "UpstreamEnd"}),
         otlp_records.log_record({"a": "b"}, severity_text="INFO", flags=1, **_TRACE),
         *plain,
+        otlp_records.log_record(otlp_records.request(connection_id="0", attempt_count="1")),
         otlp_records.log_record({}),
     ]
 

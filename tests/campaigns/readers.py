@@ -239,10 +239,17 @@ def _record_fault(data: bytes, signal: Signal) -> str | None:
     descriptor = record_descriptor(signal)
     encoded = encode_json_message(data, descriptor)
     message = message_factory.GetMessageClass(descriptor)()
-    said = _with_ids(json.loads(data))
+    said = _with_ids(json.loads(data, object_pairs_hook=_once))
     json_format.ParseDict(said, message, ignore_unknown_fields=True)
     is_same = encoded == message.SerializeToString(deterministic=True)
     return None if is_same else "not what protobuf's own reader finds"
+
+
+def _once(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; of equal keys none counts more than the other."""
+    if len(dict(members)) < len(members):
+        raise ValueError("taken, and a key stands twice")
+    return dict(members)
 
 
 def _with_ids(value: Any) -> Any:  # noqa: ANN401 - any JSON value

@@ -117,7 +117,9 @@ def _envoy_metrics(rng: random.Random) -> Bends:
 
 def _own(*said: dict[str, Any]) -> Callable[[random.Random], Bends]:
     seeds = [json.dumps(one, sort_keys=True).encode() for one in said]
-    tokens = [str(value) for value in (NOW_NS, -NOW_NS, 2**60, 2**60 + 1, 2**62, 2**62 + 1)]
+    edges = (2**60, 2**62, 2**63 - 1)
+    tokens = [str(sign * edge + more) for edge in edges for sign in (1, -1) for more in (0, 1, -1)]
+    tokens += [str(NOW_NS), str(NOW_NS + 1)]
     tokens += [json.dumps(text) for text in ("mtls", "self", "ledger", "unknown", "certain")]
     return lambda rng: JsonMutator(seeds, rng, tokens=tokens)
 
@@ -174,14 +176,14 @@ RECORD_TARGETS: Final = {
         EntryType.COUNTER, PayloadFormat.ENVOY_METRICS, 6, _envoy_metrics
     ),
     "opened": RecordTarget(
-        EntryType.STREAM_OPENED, _JSON, 1, _own(_OPENED, opened_by("ledger"), opened_by("collect"))
+        EntryType.STREAM_OPENED, _JSON, 2, _own(_OPENED, opened_by("ledger"), opened_by("collect"))
     ),
-    "closed": RecordTarget(EntryType.STREAM_CLOSED, _JSON, 1, _own(_CLOSED)),
+    "closed": RecordTarget(EntryType.STREAM_CLOSED, _JSON, 2, _own(_CLOSED)),
     "clock": RecordTarget(
         EntryType.CLOCK, _JSON, 3, _own(_CLOCK, stated(LEDGER_NODE, None, until_ns=NOW_NS))
     ),
-    "counter": RecordTarget(EntryType.COUNTER, _JSON, 1, _own(_MINUTE)),
-    "gap": RecordTarget(EntryType.GAP, _JSON, 1, _own(_MISSING)),
-    "finding": RecordTarget(EntryType.FINDING, _JSON, 1, _own(_ABOUT | {"cause": "unpaired"})),
+    "counter": RecordTarget(EntryType.COUNTER, _JSON, 2, _own(_MINUTE)),
+    "gap": RecordTarget(EntryType.GAP, _JSON, 2, _own(_MISSING)),
+    "finding": RecordTarget(EntryType.FINDING, _JSON, 2, _own(_ABOUT | {"cause": "unpaired"})),
 }
 """By name: what is counted under it."""
