@@ -12,7 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from meshtrail.collect.payloads import encode_json
+from meshtrail.correlate.inventory import parse_inventory
 from meshtrail.correlate.ledger import LEDGER_COLUMNS, Ledger
+from meshtrail.correlate.shared_keys import SharedKeys
 from meshtrail.model.entry import (
     PAYLOAD_BYTES_MAX,
     EntryFlags,
@@ -48,6 +50,12 @@ _PAUSE_EACH: Final = 700
 _PAUSE_NS: Final = 3_000_000_000_000
 """Between arrivals; what is stated of clocks counts for an hour, so not after two pauses."""
 _AFTERWARDS_NS: Final = 120_000_000_000
+_INVENTORY: Final = parse_inventory(
+    b'{"pods":[{"pod":"p","namespace":"shop","service_account":"payments","addresses":["10.0.0.7"]},'
+    b'{"pod":"f","namespace":"shop","service_account":"frontend","addresses":["10.0.0.0/24"]}]}',
+    name="pods",
+)
+"""Of the identities that records and senders have: some of them are used from elsewhere."""
 _DESCRIBED_MAX: Final = 5
 _HEX_BYTES_MAX: Final = 2_000
 
@@ -108,7 +116,7 @@ def check_batch(records: Sequence[Record]) -> dict[str, Any]:
 
 def _keep_account(events: pa.Table) -> int:
     """Let the ledger read events, and go on until it has nothing more to say; how much it said."""
-    ledger = Ledger(recording_since_ns=NOW_NS)
+    ledger = Ledger(recording_since_ns=NOW_NS, keys=SharedKeys(_INVENTORY))
     steps = list(ledger.take(events.select(LEDGER_COLUMNS)))
     last_ns = pc.max(events.column("received_time")).as_py()
     steps += ledger.pass_time(last_ns + _AFTERWARDS_NS)
