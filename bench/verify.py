@@ -21,6 +21,10 @@ from bench.harness.publication import published_size
 from tests.rig.recorder import Recorder
 
 
+AUDIT_S_MAX = 3_600.0
+"""A deep audit of some ten million entries takes minutes."""
+
+
 def main() -> None:
     """Audit and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -28,7 +32,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1, help="the fastest of so many counts")
     parser.add_argument("--no-deep", action="store_true")
     options = parser.parse_args()
-    recorder = Recorder(options.data)
+    recorder = Recorder(options.data, command_s_max=AUDIT_S_MAX)
     facts: dict[str, Any] = {
         "entries_count": published_size(recorder.data),
         "cores_count": len(os.sched_getaffinity(0)),

@@ -1,6 +1,6 @@
 """The picture of the README: a terminal in which `meshtrail demo` ran.
 
-    ./dev python tools/demo_picture.py docs/pictures/demo.svg [--steps 2,3,4] [--columns 120]
+    ./dev python tools/demo_picture.py docs/pictures/demo.svg [--steps 2,4,7] [--columns 120]
 
 Runs the demo on a terminal of its own and writes what it said as SVG: the beginning, the steps
 asked for, and the last line. Nothing is drawn that was not printed; cuts are marked.
@@ -173,7 +173,7 @@ def main() -> None:
     """Read the arguments and do it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("file", type=Path, help="the SVG to write")
-    parser.add_argument("--steps", default="2,3,4", help="numbers of the steps to show")
+    parser.add_argument("--steps", default="2,4,7", help="numbers of the steps to show")
     parser.add_argument("--columns", type=int, default=120, help="width of the terminal")
     options = parser.parse_args()
     steps = {int(number) for number in options.steps.split(",")}

@@ -14,7 +14,7 @@ TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 SAMPLE_S = 0.5
 SETTLED_SHARE = 1 / 3
 """Memory's slope is taken after this share of the samples: before it, caches still fill."""
-ROLES = ("collect", "seal", "derive", "serve")
+ROLES = ("collect", "ledger", "seal", "derive", "serve")
 
 
 @dataclass(slots=True)
@@ -120,7 +120,7 @@ def read_usage(pid: int) -> tuple[float, int]:
 
 
 def role_of(pid: int, root_pid: int) -> str:
-    """Which of the three processes this is, by the words of its command line."""
+    """Which of the processes this is, by the words of its command line."""
     if pid == root_pid:
         return "supervisor"
     words = (PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace").split("\0")

@@ -22,7 +22,7 @@ from tests.rig.recorder import ROOT, wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-RUN_S_MAX = 120.0
+RUN_S_MAX = 180.0
 STOP_S_MAX = 60.0
 STEPS = (
     "What is recorded?",
@@ -31,6 +31,9 @@ STEPS = (
     "Whose certificate is used from where?",
     "What was read?",
     "And what does an honest request look like?",
+    "And what is not in the log?",
+    "Did anybody have to look for the stolen certificate?",
+    "What is the record made of?",
     "Is this the record as it was signed?",
     "What if an insider edits it?",
     "Can you prove it to somebody who trusts nobody here?",
@@ -139,8 +142,8 @@ def ask_http(text: str, path: str) -> int:
 @pytest.mark.slow
 def test_demo_ends_by_itself_and_every_claim_of_every_step_holds(told: Told) -> None:
     assert told.exit_status == 0, told.text
-    assert re.findall(r"^\d\. (.*)$", told.text, re.MULTILINE) == [*STEPS]
-    assert re.search(r"^9 steps, all \d+ claims held \(\d+ s\)$", told.text, re.MULTILINE)
+    assert re.findall(r"^\d+\. (.*)$", told.text, re.MULTILINE) == [*STEPS]
+    assert re.search(r"^12 steps, all \d+ claims held \(\d+ s\)$", told.text, re.MULTILINE)
     assert "✗" not in told.text
 
 
@@ -170,7 +173,9 @@ def test_demo_keeps_its_keys_and_pins_to_itself(told: Told) -> None:
 
 @pytest.mark.slow
 def test_reader_goes_on_alone_after_the_end(told: Told) -> None:
-    printed = do_as_a_reader(told.text, "meshtrail search 'path:/customers/export' --json")
+    query = "kind:request AND path:/customers/export"
+    printed = do_as_a_reader(told.text, f"meshtrail search '{query}' --json")
+    # Denied, as both ends tell; read, as one does; what was read in silence is not among them.
     assert len(printed.splitlines()) == 3
     assert "nothing was changed" in do_as_a_reader(told.text, "meshtrail verify --deep")
 
@@ -195,7 +200,7 @@ def test_demo_that_is_kept_runs_on_and_a_claim_that_failed_is_its_status(tmp_pat
     assert process.returncode == 1
     assert "✗ plain Python says PROVEN of all 5" in text
     assert "  seen      'PROVEN: 0 entries'" in text
-    assert re.search(r"^9 steps, 1 of \d+ claims did not hold", text, re.MULTILINE)
+    assert re.search(r"^12 steps, 1 of \d+ claims did not hold", text, re.MULTILINE)
     assert processes_of(tmp_path) == {}
 
 

@@ -32,7 +32,8 @@ ROWS_MAX = 1_000_000
 class Recorder:
     """A data directory, and the process that records into it while it runs."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, command_s_max: float = COMMAND_S_MAX) -> None:
+        self._command_s_max = command_s_max
         self.data = directory / "data"
         self.port = free_port()
         self.log = directory / "meshtrail-up.log"
@@ -114,7 +115,11 @@ class Recorder:
         """
         command = _command(name, *arguments, "--data", str(self.data))
         done = subprocess.run(
-            command, capture_output=True, env=self._environment, timeout=COMMAND_S_MAX, check=False
+            command,
+            capture_output=True,
+            env=self._environment,
+            timeout=self._command_s_max,
+            check=False,
         )
         if done.returncode != 0:
             raise CommandError(name, done.returncode, done.stderr.decode(errors="replace"))

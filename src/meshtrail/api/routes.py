@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route as StarletteRoute
 from starlette.routing import Router
 
+from meshtrail.api.completeness import show_completeness
 from meshtrail.api.door import ROUTE, Door
 from meshtrail.api.health import show_health, show_readiness, show_status
 from meshtrail.api.log import show_bundle, show_checkpoint, show_tile
@@ -54,6 +55,7 @@ ROUTES: Final = (
     Route("GET", "/tile/entries/{index:path}", show_bundle),
     Route("GET", "/tile/{level}/{index:path}", show_tile),
     Route("GET", "/api/status", show_status),
+    Route("GET", "/api/completeness", show_completeness),
     Route("GET", "/api/search/explain", explain_search),
     Route("GET", "/api/search", search_by_query, has_head=False),
     Route("POST", "/api/search", search_by_body, has_head=False),

@@ -24,14 +24,23 @@ from meshtrail.collect.payloads import (
 from meshtrail.collect.stream import Stream
 from meshtrail.correlate.clock_offsets import ACCESS_LOGS, BATCHES, COUNTS
 from meshtrail.correlate.counter_account import EARLY_NS, LATE_NS
-from meshtrail.correlate.ledger import GRACE_NS, LEDGER_COLUMNS, STEP_NS, Ledger
+from meshtrail.correlate.ledger import (
+    GRACE_NS,
+    LEDGER_COLUMNS,
+    LEDGER_TEXTS,
+    STEP_NS,
+    UNDER_WAY_NS,
+    Ledger,
+)
 from meshtrail.correlate.minutes import MINUTE_GRACE_NS
 from meshtrail.correlate.pair_book import OPTIONS
+from meshtrail.correlate.proxy_account import PATIENCE_NS
 from meshtrail.correlate.shared_keys import SharedKeys
+from meshtrail.correlate.statements import PLACES, parse_places
 from meshtrail.journal import blob_frame
 from meshtrail.model.entry import EntryType
 from meshtrail.search.catalogue import read_received_range
-from meshtrail.search.event_reader import EventReader, find_newest
+from meshtrail.search.event_reader import EventReader, find_all, find_newest
 from meshtrail.sources.reporter_clocks import DRIFT_DIVISOR, LEDGER_WRITER
 from meshtrail.store.manifest_follower import ManifestFollower
 from meshtrail.units import UnixNanos
@@ -41,6 +50,7 @@ if TYPE_CHECKING:
 
     from meshtrail.app.inventory_file import InventoryFile
     from meshtrail.correlate.ledger import Step
+    from meshtrail.correlate.pairing import Place
     from meshtrail.journal import Frame, JournalWriter
     from meshtrail.note import Verifier
     from meshtrail.store.layout import Layout
@@ -61,7 +71,9 @@ CONFIG: Final = {
     "late_ns": LATE_NS,
     "look_back_ns": LOOK_BACK_NS,
     "minute_grace_ns": MINUTE_GRACE_NS,
+    "patience_ns": PATIENCE_NS,
     "step_ns": STEP_NS,
+    "under_way_ns": UNDER_WAY_NS,
 }
 """What its statements rest on, sealed with them."""
 
@@ -71,6 +83,9 @@ _TOLD: Final = (
     & pc.field("about").is_valid()
     & pc.match_substring(pc.field("detail"), '"step_ns":')
 )
+
+
+_PLACES: Final = _TOLD & pc.match_substring(pc.field("detail"), f'"name":"{PLACES}"')
 
 
 class LedgerKeeper:
@@ -104,7 +119,12 @@ class LedgerKeeper:
         self._inventory = inventory
         self._stream = Stream()
         self._reader = EventReader(
-            layout, verifier, origin=origin, columns=LEDGER_COLUMNS, manifests=self._manifests
+            layout,
+            verifier,
+            origin=origin,
+            columns=LEDGER_COLUMNS,
+            texts=LEDGER_TEXTS,
+            manifests=self._manifests,
         )
         self._ledger: Ledger | None = None
         self._told_ns = 0
@@ -189,8 +209,22 @@ class LedgerKeeper:
             first_ns, last_ns = read_received_range(segment.path)
             if last_ns >= since_ns:
                 self._reader.position = segment.named.start
-                return Ledger(recording_since_ns=first_ns)
+                ledger = Ledger(recording_since_ns=first_ns)
+                ledger.learn(self._read_places(segment.named.start))
+                return ledger
         return None
+
+    def _read_places(self, from_index: int) -> list[Place]:
+        """What was last told of where proxies report from, in segments from an entry on."""
+        told = find_all(self._reader, _PLACES, ["detail"], from_index=from_index)
+        details = told.column("detail").to_pylist()
+        steps = [json.loads(detail)["step_ns"] for detail in details]
+        return [
+            place
+            for detail, step_ns in zip(details, steps, strict=True)
+            if step_ns == max(steps)
+            for place in parse_places(detail)
+        ]
 
     def _tell(self, steps: Iterable[Step]) -> int:
         """Journal the statements of each step at once: a crash keeps all of them, or none."""

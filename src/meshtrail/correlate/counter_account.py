@@ -25,6 +25,10 @@ EARLY_NS: Final = 2_000_000
 """A count has not taken in what ends later than this after it; up to 1 ms was seen."""
 
 
+TELLING_PARTS: Final = 16
+"""Where requests never pause no count is exact, but over half a minute the doubt is small."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shortfall:
     """Records that were counted and are not there.
@@ -55,12 +59,13 @@ class CounterAccount:
 
     Attributes:
         late_count: records that came after their count was settled. So many fewer are missing.
-        is_exact: whether the last count took in anything, and what is missing of it is exact.
+        is_telling: whether the last count took in anything, and nothing ended around it or what
+            is missing of it is known to a small part.
     """
 
     def __init__(self, *, at_ns: int, counted: int, begin_jitter_ns: int = 0) -> None:
         self.late_count = 0
-        self.is_exact = False
+        self.is_telling = False
         self._ends: Times = np.empty(0, dtype=np.int64)
         self._waiting: list[Times] = []
         # What ended at about the beginning may be in the first count already, or not.
@@ -77,6 +82,14 @@ class CounterAccount:
     def held_count(self) -> int:
         """Ends that no count was sure of."""
         return len(self._ends) + sum(map(len, self._waiting))
+
+    def is_unsure_at(self, at_ns: int) -> bool:
+        """Whether a record ended so close to a moment that a count of it may have it, or not."""
+        low_ns, high_ns = at_ns - LATE_NS, at_ns + EARLY_NS
+        return any(
+            bool(((ends > low_ns) & (ends <= high_ns)).any())
+            for ends in (self._ends, *self._waiting)
+        )
 
     def take_rest(self) -> Times:
         """The ends that no count was sure of; the account is over."""
@@ -104,7 +117,8 @@ class CounterAccount:
         high = counted_more - self._sealed - sure + self._unsure
         shortfall = self._compare(low, high, at_ns)
         self._ends = ends[sure:]
-        self.is_exact = sure == maybe and counted_more > 0
+        is_narrow = (high - low) * TELLING_PARTS <= counted_more
+        self.is_telling = counted_more > 0 and (sure == maybe or is_narrow)
         if sure == maybe:
             # Nothing ended around the count: from here on everything is known again.
             self._unsure_until_ns = self._taken_from_ns = at_ns

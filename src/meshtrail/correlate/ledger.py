@@ -20,6 +20,7 @@ from meshtrail.correlate.clock_account import ClockAccount
 from meshtrail.correlate.minutes import MINUTE_NS, Minutes
 from meshtrail.correlate.outages import Outages
 from meshtrail.correlate.pair_book import PAIRED_COLUMNS, PairBook
+from meshtrail.correlate.pairing import TEXT_COLUMNS
 from meshtrail.correlate.proxy_account import Ends, LossKind, ProxyAccount
 from meshtrail.correlate.pushes import PushReader
 from meshtrail.correlate.reporters import KEY_COLUMNS, Reporters, rows_by_number
@@ -28,10 +29,11 @@ from meshtrail.correlate.statements import Cause
 from meshtrail.model.event import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import numpy.typing as npt
 
+    from meshtrail.correlate.pairing import Place
     from meshtrail.correlate.proxy_account import Loss
     from meshtrail.correlate.pushes import Push
     from meshtrail.correlate.statements import Statement
@@ -54,12 +56,20 @@ _OWN_COLUMNS: Final = (
 LEDGER_COLUMNS: Final = tuple(dict.fromkeys([*_OWN_COLUMNS, *PAIRED_COLUMNS]))
 """The event columns that the ledger reads."""
 
+LEDGER_TEXTS: Final = (*TEXT_COLUMNS, "source", "about", "payload_format", "reporter_token")
+"""Those of few distinct values: as dictionaries they cost half as much to read."""
+
 STEP_NS: Final = 10_000_000_000
 GRACE_NS: Final = 10_000_000_000
 """How long after a count its records may come in: Envoy sends them within a second, a retry after a
 few."""
+UNDER_WAY_NS: Final = 2_000_000_000
+"""So long a proxy keeps what it has counted before it sends it: a second, if not told otherwise."""
 SILENT_PUSHES: Final = 3
 """So many counts in a row that did not come make a reporter silent."""
+
+PLACES_EVERY_NS: Final = 1_200_000_000_000
+"""How often it is told where proxies report from: less than a start reads of the log again."""
 
 QUIET_NS: Final = 600_000_000_000
 """Longer than any grace: a log may have slept for a month."""
@@ -110,7 +120,8 @@ class _Proxy:
             self.reader = PushReader()
             push = self.reader.read(detail, at_ns=at_ns, received_ns=received_ns, stream=stream)
         elif push is not None and last is not None:
-            self.interval_ns = max(received_ns - last.received_ns, 1)
+            # Those that were held up on the way come all at once, with the times they were made at.
+            self.interval_ns = max(received_ns - last.received_ns, at_ns - last.at_ns, 1)
         if push is not None:
             self.push, self.is_silent = push, False
         return push
@@ -125,20 +136,24 @@ class Ledger:
 
     Attributes:
         keys: may be exchanged between two calls.
-        clocks: of the reporters; whoever pairs records tells it of them.
     """
 
     def __init__(self, *, recording_since_ns: int, keys: SharedKeys | None = None) -> None:
         self.keys = keys
         self._noticed: list[Statement] = []
         self._since_ns = recording_since_ns
-        self._step_ns = recording_since_ns // STEP_NS * STEP_NS + STEP_NS
-        self._last_ns = recording_since_ns
+        self._closed_ns = recording_since_ns // STEP_NS * STEP_NS
+        self._step_ns = self._closed_ns + STEP_NS
+        self._last_ns = self._heard_ns = self._resumed_ns = recording_since_ns
         self._reporters = Reporters()
         self._proxies: list[_Proxy] = []
         self._outages = Outages()
         self._pairs = PairBook()
         self._clocks = ClockAccount()
+
+    def learn(self, places: Iterable[Place]) -> None:
+        """Learn where proxies reported from before the events that are taken."""
+        self._pairs.learn(places)
 
     @property
     def reporters_count(self) -> int:
@@ -231,7 +246,7 @@ class Ledger:
                 proxy.minutes.count(received_ns, push)
 
     def _take_streams(self, events: pa.Table, numbers: npt.NDArray[np.int64]) -> None:
-        kinds = events.column("kind")
+        kinds, received = events.column("kind"), events.column("received_time").to_numpy()
         for row in np.flatnonzero(pc.equal(kinds, Kind.STREAM_CLOSED.value).to_numpy()).tolist():
             one = events.slice(row, 1).to_pylist()[0]
             if numbers[row] >= 0 and _reason(one) in _BROKEN:
@@ -239,9 +254,15 @@ class Ledger:
         for row in np.flatnonzero(pc.equal(kinds, Kind.STREAM_OPENED.value).to_numpy()).tolist():
             one = events.slice(row, 1).to_pylist()[0]
             if numbers[row] < 0 and one["about"] == _COLLECT:
-                before = events.column("received_time")[row - 1].as_py() if row else self._last_ns
-                self._outages.add_downtime(before, one["received_time"])
-                self._pairs.add_downtime(before, one["received_time"])
+                # Meanwhile other processes may have gone on to write of themselves.
+                heard = np.flatnonzero(numbers[:row] >= 0)
+                since = int(received[heard[-1]]) if len(heard) else self._heard_ns
+                self._outages.add_downtime(since, one["received_time"])
+                self._pairs.add_downtime(since, one["received_time"])
+                self._resumed_ns = one["received_time"]
+        heard = np.flatnonzero(numbers >= 0)
+        if len(heard):
+            self._heard_ns = int(received[heard[-1]])
 
     def _close_step(self, until_ns: int) -> Iterator[Statement]:
         yield from self._noticed
@@ -253,6 +274,7 @@ class Ledger:
                 minutes = self._proxies[number].minutes
                 minutes.add_count(figure, minute_ns // MINUTE_NS, count)
         yield from self._pairs.tell()
+        yield from self._tell_places(until_ns)
         yield from self._clocks.close_step(until_ns, self._reporters.all)
         for number, proxy in enumerate(self._proxies):
             for loss in proxy.account.settle(received_before_ns=until_ns - GRACE_NS):
@@ -265,13 +287,15 @@ class Ledger:
             for one in proxy.minutes.close(until_ns):
                 yield statements.minute(self._reporters.all[number], **one)
 
+    def _tell_places(self, until_ns: int) -> Iterator[Statement]:
+        """Say now and then where proxies report from."""
+        before_ns, self._closed_ns = self._closed_ns, until_ns
+        if before_ns // PLACES_EVERY_NS != until_ns // PLACES_EVERY_NS:
+            places = self._pairs.places()
+            yield from statements.known_places(places, from_ns=before_ns, until_ns=until_ns)
+
     def _tell_loss(self, number: int, loss: Loss) -> Statement:
-        offset_ns = loss.received_ns - loss.until_ns
-        cause = _CAUSES.get(loss.kind)
-        if cause is None:
-            cause = self._outages.explain(
-                number, loss.from_ns + offset_ns, loss.until_ns + offset_ns
-            )
+        cause = _CAUSES.get(loss.kind) or self._explain(number, loss)
         return statements.gap(
             self._reporters.all[number],
             cause,
@@ -281,12 +305,25 @@ class Ledger:
             missing_max=loss.missing_max,
         )
 
+    def _explain(self, number: int, loss: Loss) -> Cause:
+        """Why records that the proxy had written did not come."""
+        from_ns = loss.from_ns + loss.received_ns - loss.until_ns
+        cause = self._outages.explain(number, from_ns, loss.received_ns)
+        if cause is Cause.UNKNOWN and loss.kind is LossKind.LAST:
+            return Cause.RESTART
+        if cause is Cause.UNKNOWN:
+            # What was counted was still with the proxy when something happened to it.
+            cause = self._outages.explain(number, from_ns, loss.received_ns + UNDER_WAY_NS)
+        return cause
+
     def _tell_silence(self, number: int, proxy: _Proxy, until_ns: int) -> Iterator[Statement]:
         """Say once that a proxy's counts no longer come."""
         if proxy.push is None or not proxy.interval_ns or proxy.is_silent:
             return
         since_ns = proxy.push.received_ns
-        if until_ns - GRACE_NS > since_ns + SILENT_PUSHES * proxy.interval_ns:
+        due_ns = max(since_ns, self._resumed_ns) + SILENT_PUSHES * proxy.interval_ns
+        # Where nobody was heard any more, it may be the collector that did not run.
+        if until_ns - GRACE_NS > due_ns and self._heard_ns > due_ns:
             proxy.is_silent = True
             yield statements.finding(
                 self._reporters.all[number],

@@ -19,10 +19,11 @@ from meshtrail.correlate.statements import Cause, finding_about
 from meshtrail.model.event import EVENT_SCHEMA
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import numpy.typing as npt
 
+    from meshtrail.correlate.pairing import Place
     from meshtrail.correlate.statements import Statement
 
 PAIRED_COLUMNS: Final = (*COLUMNS, "time_offset", "time_error")
@@ -99,6 +100,14 @@ class PairBook:
         """Go on to a moment until which nothing more can come in, and give pairs likewise."""
         self._promised_ns = max(self._promised_ns, until_ns)
         return self._take(_NOTHING, watermark_ns=self._promised_ns)
+
+    def places(self) -> list[Place]:
+        """Where proxies report from."""
+        return self._pairing.places()
+
+    def learn(self, places: Iterable[Place]) -> None:
+        """Learn where proxies reported from before the events that are taken."""
+        self._pairing.learn(places)
 
     def take_counts(self) -> Iterator[tuple[Names, int, str, int]]:
         """Changes to the figures of reporters: names, minute, figure, by how much."""

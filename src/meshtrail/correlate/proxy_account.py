@@ -7,15 +7,19 @@ Three counts are compared, as docs/completeness.md says: requests that ended, co
 ended, and HTTP records that were written. The first is how many requests are missing; the third,
 and what the proxy says it dropped, tell how. What is left was never written.
 
-Requests and connections are judged from the first push on in which everything that was counted has
-its record, or was lost on the way: a door without an access log, or with a filter on it, never
-comes to that, and what it does not log is no loss.
+Requests and connections are judged from the first push on in which everything that was counted, as
+far as can be told, has its record or was lost on the way: a door without an access log, or with a
+filter on it, never comes to that, and what it does not log is no loss.
+
+A push in whose moment records ended gives bounds, one in a quiet moment an exact number. Each
+counts since the start of the process, so one that is not quiet is left out if a quiet one comes
+soon.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -36,6 +40,9 @@ if TYPE_CHECKING:
 START_JITTER_NS: Final = 1_100_000_000
 """A process tells its age in whole seconds."""
 
+PATIENCE_NS: Final = 30_000_000_000
+"""So long after the last push that was settled a quiet one is waited for."""
+
 HELD_MAX: Final = 1_000_000
 """Records of one proxy whose ends are held until a count takes them in: 8 MB."""
 
@@ -45,6 +52,8 @@ class LossKind(Enum):
 
     SENT = auto()
     """The proxy wrote them, or closed the connections, and the records did not come."""
+    LAST = auto()
+    """The same, and its process is over since."""
     DROPPED = auto()
     """The proxy says itself that it lost them."""
     NOT_WRITTEN = auto()
@@ -108,6 +117,7 @@ class ProxyAccount:
         self._are_requests_logged = self._are_connections_logged = False
         self._waiting: deque[Push] = deque()
         self._last: Push | None = None
+        self._left_out: Push | None = None
         self._explained = _Explained()
 
     @property
@@ -136,8 +146,32 @@ class ProxyAccount:
         """
         losses: list[Loss] = []
         while self._waiting and self._waiting[0].received_ns < received_before_ns:
-            losses += self._settle(self._waiting.popleft())
+            push, left_out = self._waiting.popleft(), self._left_out
+            if left_out is not None and not push.is_of_process_of(left_out):
+                losses += map(_as_last, self._settle(left_out))
+            self._left_out = push if self._may_leave_out(push) else None
+            if self._left_out is None:
+                found = self._settle(push)
+                losses += map(_as_last, found) if self._is_last(push) else found
+        left_out = self._left_out
+        if left_out is not None and left_out.received_ns + PATIENCE_NS < received_before_ns:
+            # Nothing came after it.
+            self._left_out = None
+            losses += self._settle(left_out)
         return losses
+
+    def _may_leave_out(self, push: Push) -> bool:
+        last = self._last
+        return (
+            last is not None
+            and push.is_of_process_of(last)
+            and last.at_ns < push.at_ns < last.at_ns + PATIENCE_NS
+            and any(book.is_unsure_at(push.at_ns) for book in self._books)
+        )
+
+    def _is_last(self, push: Push) -> bool:
+        """Whether another process of the proxy is known to have counted next."""
+        return bool(self._waiting) and not self._waiting[0].is_of_process_of(push)
 
     def _settle(self, push: Push) -> Iterator[Loss]:
         last, self._last = self._last, push
@@ -153,7 +187,7 @@ class ProxyAccount:
             return
         yield from self._lost_requests(push, last)
         connections = self._connections.settle(push)
-        self._are_connections_logged |= self._connections.is_exact and connections is None
+        self._are_connections_logged |= self._connections.is_telling and connections is None
         if connections is not None and self._are_connections_logged:
             yield _sent(connections, push)
 
@@ -172,7 +206,7 @@ class ProxyAccount:
         if written is not None:
             yield _sent(written, push)
         found = self._explained.take(requests, written, dropped)
-        self._are_requests_logged |= self._requests.is_exact and found is None
+        self._are_requests_logged |= self._requests.is_telling and found is None
         if found is not None and self._are_requests_logged:
             low, high = found
             yield Loss(
@@ -191,7 +225,7 @@ class ProxyAccount:
 
     def _give_up(self) -> None:
         self.given_up_count += 1
-        self._last = None
+        self._last = self._left_out = None
         self._recording_since_ns = INT64_MAX
         for book in self._books:
             book.forget()
@@ -201,7 +235,7 @@ class _Book:
     """One count of a proxy's, over its processes.
 
     Attributes:
-        is_exact: whether the last push took in anything, and what is missing of it is exact.
+        is_telling: as that of its account.
     """
 
     def __init__(self, count: Callable[[Push], int]) -> None:
@@ -221,9 +255,9 @@ class _Book:
         return self._late_before + (self._account.late_count if self._account else 0)
 
     @property
-    def is_exact(self) -> bool:
+    def is_telling(self) -> bool:
         """As above."""
-        return self._account is not None and self._account.is_exact
+        return self._account is not None and self._account.is_telling
 
     def add(self, ends: Times) -> None:
         """Take the ends of records."""
@@ -248,6 +282,10 @@ class _Book:
         """What is missing now and was not told before."""
         assert self._account is not None  # noqa: S101 - a push begins it
         return self._account.settle(at_ns=push.at_ns, counted=self._count(push))
+
+    def is_unsure_at(self, at_ns: int) -> bool:
+        """Whether a count at a moment would give bounds only."""
+        return self._account is not None and self._account.is_unsure_at(at_ns)
 
     def forget(self) -> None:
         """Let go of all that is held."""
@@ -293,6 +331,10 @@ def _sent(shortfall: Shortfall, push: Push) -> Loss:
         missing_max=shortfall.missing_max,
         kind=LossKind.SENT,
     )
+
+
+def _as_last(loss: Loss) -> Loss:
+    return replace(loss, kind=LossKind.LAST) if loss.kind is LossKind.SENT else loss
 
 
 def _restart(last: Push, push: Push) -> Loss:

@@ -126,6 +126,6 @@ def rows_by_number(
 
 def _codes(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.int64], list[str]]:
     """Codes from 1 and their values; 0 for null."""
-    encoded = column.cast(pa.string()).combine_chunks().dictionary_encode()
+    encoded = column.unify_dictionaries().combine_chunks().dictionary_encode()
     codes = pc.fill_null(pc.add(encoded.indices, 1), 0)
     return np.asarray(codes, dtype=np.int64), encoded.dictionary.to_pylist()

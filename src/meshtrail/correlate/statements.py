@@ -5,15 +5,24 @@ The payloads are those of docs/formats/entry.md; ``sources.own_entries`` makes c
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from meshtrail.correlate.pairing import Place
 from meshtrail.model.entry import EntryType
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from meshtrail.correlate.clock_offsets import ClockEstimate
     from meshtrail.correlate.reporters import Reporter
+
+
+PLACES: Final = "ledger_places"
+PLACES_MAX: Final = 256
+"""Places that one statement lists."""
 
 
 class Cause(StrEnum):
@@ -144,6 +153,20 @@ def clock(reporter: Reporter, estimate: ClockEstimate) -> Statement:
     if estimate.is_stepped:
         payload["cause"] = Cause.CLOCK_STEPPED.value
     return Statement(EntryType.CLOCK, payload)
+
+
+def known_places(places: Sequence[Place], *, from_ns: int, until_ns: int) -> Iterator[Statement]:
+    """Where proxies report from; whoever goes on after a restart reads it back."""
+    for start in range(0, len(places), PLACES_MAX):
+        facts = {"name": PLACES, "about": "ledger", "from_ns": from_ns, "until_ns": until_ns}
+        listed = [list(place) for place in places[start : start + PLACES_MAX]]
+        yield Statement(EntryType.COUNTER, facts | {"places": listed})
+
+
+def parse_places(detail: str) -> list[Place]:
+    """The places that a statement lists; none where it lists none."""
+    said = json.loads(detail)
+    return [Place(*one) for one in said["places"]] if said.get("name") == PLACES else []
 
 
 def _about(reporter: Reporter) -> dict[str, Any]:

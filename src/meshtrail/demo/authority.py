@@ -40,6 +40,11 @@ class Identity:
     chain: Path
     key: Path
 
+    def sha256(self) -> str:
+        """The SHA-256 of the certificate, in hexadecimal."""
+        certificate = x509.load_pem_x509_certificate(self.chain.read_bytes())
+        return certificate.fingerprint(hashes.SHA256()).hex()
+
 
 class Authority:
     """Signs the SVIDs of one trust domain; two of them do not trust one another.

@@ -3,6 +3,8 @@
 1. They ask other services for what recommendations never asks for, through its own sidecar.
 2. They go past the sidecar, straight to the customers' one, without a certificate.
 3. They do it again with a certificate stolen from checkout, from the address they are at.
+4. They have the customers' sidecar, too: they take its access logs out of what it is configured
+   by, and read on.
 
 Everything here really happens on the wire; the record is what the Envoys saw of it.
 """
@@ -13,16 +15,20 @@ import http.client
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from meshtrail.demo.waiting import wait_until
 from meshtrail.demo.workloads import CHECKOUT, CUSTOMERS, EXPORT_PATH, PAYMENTS, RECOMMENDATIONS
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Sequence
 
     from meshtrail.demo.authority import Identity
+    from meshtrail.demo.envoy import Envoy
     from meshtrail.demo.sidecar import MeshPlan
     from meshtrail.demo.workloads import Workload
 
 ANSWER_S_MAX: Final = 30.0
+SILENCE_S_MAX: Final = 30.0
 CULPRIT: Final = RECOMMENDATIONS
 STOLEN_FROM: Final = CHECKOUT
 VICTIM: Final = CUSTOMERS
@@ -32,6 +38,8 @@ PROBES: Final[tuple[tuple[Workload, str, str], ...]] = (
     (CUSTOMERS, "GET", EXPORT_PATH),
 )
 READS: Final = ("/customers/1003", EXPORT_PATH)
+SILENT_READS: Final = (EXPORT_PATH,) * 5
+"""What they read once nothing is logged any more."""
 _AGENT: Final = "python-requests/2.34.2"
 
 
@@ -60,12 +68,44 @@ class Breach:
 
 
 def commit_breach(plan: MeshPlan) -> Breach:
-    """Do all of it, one after the other."""
+    """Do the first three, one after the other."""
     return Breach(
         probe_statuses=tuple(_probe(plan, *probe) for probe in PROBES),
         is_handshake_refused=_is_refused_without_certificate(plan),
-        reads=_read_as(plan.identities[STOLEN_FROM.name], plan),
+        reads=_read_as(plan.identities[STOLEN_FROM.name], plan, READS),
     )
+
+
+def silence_victim(plan: MeshPlan, sidecar: Envoy) -> None:
+    """Take the access logs of the victim's sidecar away, and return when it has none.
+
+    Args:
+        plan: of the mesh.
+        sidecar: of the victim.
+
+    Raises:
+        UnavailableError: it does not come to that.
+    """
+    updates_count = _updates_count(sidecar)
+    plan.listener_files[VICTIM.name].silence()
+    wait_until(
+        lambda: _updates_count(sidecar) > updates_count and not _draining_count(sidecar),
+        f"envoy {sidecar.name} has taken its new listeners and let go of the old ones",
+        seconds_max=SILENCE_S_MAX,
+    )
+
+
+def read_in_silence(plan: MeshPlan) -> tuple[Read, ...]:
+    """Read on with the stolen identity; what each was answered with."""
+    return _read_as(plan.identities[STOLEN_FROM.name], plan, SILENT_READS)
+
+
+def _updates_count(sidecar: Envoy) -> int:
+    return sum(sidecar.counters(r"^listener_manager\.lds\.update_success$").values())
+
+
+def _draining_count(sidecar: Envoy) -> int:
+    return sum(sidecar.counters(r"^listener_manager\.total_.*_(draining|warming)$").values())
 
 
 def _probe(plan: MeshPlan, workload: Workload, method: str, path: str) -> int:
@@ -94,11 +134,11 @@ def _is_refused_without_certificate(plan: MeshPlan) -> bool:
     return False
 
 
-def _read_as(identity: Identity, plan: MeshPlan) -> tuple[Read, ...]:
+def _read_as(identity: Identity, plan: MeshPlan, paths: Sequence[str]) -> tuple[Read, ...]:
     connection = _connect(plan, plan.authority.client_context(identity))
     reads = []
     try:
-        for path in READS:
+        for path in paths:
             connection.request("GET", path, headers={"user-agent": _AGENT})
             answer = connection.getresponse()
             reads.append(Read(path, answer.status, len(answer.read())))

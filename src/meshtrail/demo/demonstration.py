@@ -6,7 +6,15 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from meshtrail.demo.breach import CULPRIT, STOLEN_FROM, Breach, commit_breach
+from meshtrail.demo.breach import (
+    CULPRIT,
+    STOLEN_FROM,
+    VICTIM,
+    Breach,
+    commit_breach,
+    read_in_silence,
+    silence_victim,
+)
 from meshtrail.demo.envoy import find_binary
 from meshtrail.demo.finding_steps import (
     step_denied,
@@ -17,12 +25,26 @@ from meshtrail.demo.finding_steps import (
     step_what_was_read,
 )
 from meshtrail.demo.mesh import running_mesh
+from meshtrail.demo.noticing_steps import step_kinds, step_missing, step_noticed
 from meshtrail.demo.proving_steps import step_hand_over, step_tampering, step_verify
-from meshtrail.demo.settling import wait_until_settled
+from meshtrail.demo.settling import (
+    count_unlogged,
+    wait_until_counted,
+    wait_until_sent,
+    wait_until_settled,
+)
 from meshtrail.demo.shell import Shell
-from meshtrail.demo.story import Story
+from meshtrail.demo.story import Silence, Story
 from meshtrail.demo.tour import Tour
-from meshtrail.demo.traffic import count_statuses, find_order, plan_visits, send_visits
+from meshtrail.demo.traffic import (
+    HOURS,
+    Answer,
+    count_calls_of_customers,
+    count_statuses,
+    find_order,
+    plan_visits,
+    send_visits,
+)
 from meshtrail.demo.workloads import WORKLOADS
 from meshtrail.errors import ConfigError
 
@@ -39,6 +61,9 @@ STEPS: Final = (
     step_identities,
     step_what_was_read,
     step_trace,
+    step_missing,
+    step_noticed,
+    step_kinds,
     step_verify,
     step_tampering,
     step_hand_over,
@@ -102,22 +127,58 @@ def _open_directory(directory: Path) -> Path:
 def _tell_story(mesh: Mesh, shell: Shell, narrator: Narrator) -> Story:
     """Let everything happen, and return once all of it is in the log."""
     narrator.lines(_workload_lines(mesh))
-    answers = send_visits(plan_visits(), to=mesh.entrance, browser_ips=mesh.browser_ips)
-    statuses = [f"{count} times {status}" for status, count in count_statuses(answers).items()]
-    narrator.tell(f"customers made {len(answers)} requests, answered {', '.join(statuses)}")
+    answers = _let_customers_come(mesh, narrator)
     breach = commit_breach(mesh.plan)
     narrator.tell(_describe_breach(breach))
+    wait_until_sent(mesh.sidecars.values())
+    wait_until_counted(shell)
+    silence = _tell_silence(mesh, narrator)
     settled = wait_until_settled(
         mesh.sidecars.values(), shell, handshakes_count=int(breach.is_handshake_refused)
     )
-    narrator.tell(f"the sidecars sent {settled.flushed_count:,} records; all are sealed")
+    narrator.tell(
+        f"the sidecars sent {settled.flushed_count:,} records and {settled.spans_count:,} spans; "
+        "all are sealed"
+    )
     narrator.space()
     return Story(
         origin=mesh.origin,
         ips=mesh.plan.ips,
+        stolen_sha256=mesh.plan.identities[STOLEN_FROM.name].sha256(),
         order=find_order(answers),
         breach=breach,
+        silence=silence,
         settled=settled,
+    )
+
+
+def _let_customers_come(
+    mesh: Mesh, narrator: Narrator, *, hours_count: int = HOURS
+) -> list[Answer]:
+    visits = plan_visits(hours_count=hours_count)
+    answers = send_visits(visits, to=mesh.entrance, browser_ips=mesh.browser_ips)
+    statuses = [f"{count} times {status}" for status, count in count_statuses(answers).items()]
+    narrator.tell(f"customers made {len(answers)} requests, answered {', '.join(statuses)}")
+    return answers
+
+
+def _tell_silence(mesh: Mesh, narrator: Narrator) -> Silence:
+    """Have the victim's sidecar log nothing any more, while the attacker and customers go on."""
+    victim = mesh.sidecars[VICTIM.name]
+    silence_victim(mesh.plan, victim)
+    reads = read_in_silence(mesh.plan)
+    narrator.tell(
+        f"the attacker has the sidecar of {VICTIM.name} log nothing, and reads on: "
+        + " ".join(str(read.status) for read in reads)
+    )
+    answers = _let_customers_come(mesh, narrator, hours_count=1)
+    wait_until_sent(sidecar for sidecar in mesh.sidecars.values() if sidecar is not victim)
+    calls_count = count_calls_of_customers(answers)
+    unlogged_count = count_unlogged(victim.counters())
+    return Silence(
+        reads=reads,
+        calls_count=calls_count,
+        connections_count=unlogged_count - calls_count - len(reads),
     )
 
 

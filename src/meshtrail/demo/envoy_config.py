@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 Config = dict[str, Any]
 
 LOOPBACK: Final = "127.0.0.1"
-COLLECTOR_CLUSTER: Final = "collector"
+COLLECTOR_CLUSTER: Final = "meshtrail"
+"""Counters of a cluster are kept if its name has this in it."""
 FLUSH_INTERVAL: Final = "0.2s"
 BUFFER_BYTES: Final = 16_384
 """Envoy's default: a message is sent at this size, and what exceeds it while the stream cannot take
@@ -42,25 +43,33 @@ def bootstrap(
     listeners: Sequence[Config],
     clusters: Sequence[Config],
     admin: Config | None = None,
+    **fields: Any,
 ) -> Config:
-    """A whole static configuration.
+    """A whole configuration.
 
     Args:
         node: what the proxy claims to be.
         listeners: its doors.
         clusters: what is behind them.
         admin: address of the admin endpoint; a free port of 127.0.0.1 if None.
+        fields: more of it, as Envoy names it.
     """
     return {
         "node": node,
         "admin": {"address": address(0) if admin is None else admin},
         "static_resources": {"listeners": list(listeners), "clusters": list(clusters)},
+        **fields,
     }
+
+
+def pod_name(workload: str) -> str:
+    """The one pod of a workload."""
+    return f"{workload}-7d9c5bf6b4-x2vkq"
 
 
 def node(*, workload: str, namespace: str, ip: str) -> Config:
     """The node block of an Istio sidecar: what the proxy claims to be."""
-    pod = f"{workload}-7d9c5bf6b4-x2vkq"
+    pod = pod_name(workload)
     return {
         "id": f"sidecar~{ip}~{pod}.{namespace}~{namespace}.svc.cluster.local",
         "cluster": f"{workload}.{namespace}",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from meshtrail.demo.breach import CULPRIT, PROBES, STOLEN_FROM, VICTIM
+from meshtrail.demo.settling import COUNT_RECORDS
 from meshtrail.demo.workloads import CHECKOUT, CUSTOMERS, EXPORT_PATH, FRONTEND, PAYMENTS
 
 if TYPE_CHECKING:
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
 
 DENIED: Final = "kind:request AND decision:denied"
 _DENIED_STATUS: Final = 403
-_RECORDS: Final = (
-    "meshtrail search --sql \"SELECT count(*) AS records FROM events WHERE source = 'envoy-als' "
-    "AND payload_format IN ('als-http', 'als-tcp')\""
-)
 _IDENTITIES: Final = """\
 meshtrail search --sql "SELECT src_service_account AS identity, src_ip AS address,
     count(*) AS requests, string_agg(DISTINCT left(tls_client_ja3, 8), ' ') AS ja3
@@ -47,11 +44,10 @@ def step_status(tour: Tour, story: Story) -> None:
     tour.step(
         "What is recorded?",
         "Every request, connection and failed handshake that the sidecars report is sealed, in a "
-        "tree whose head is signed.",
+        "tree whose head is signed; so is what they count themselves.",
     )
-    tour.show("meshtrail status")
-    status = tour.ask_one("meshtrail status")
-    records_count = tour.ask_one(_RECORDS).get("records", 0)
+    status = next(iter(tour.show_and_ask("meshtrail status")), {})
+    records_count = tour.ask_one(COUNT_RECORDS).get("records", 0)
     sent_count = story.settled.flushed_count
     tour.begin_claims()
     tour.claim(
@@ -107,7 +103,7 @@ def step_same_address(tour: Tour, story: Story) -> None:
         f"{CULPRIT.name} runs at {ip}. This is all that the sidecar of {VICTIM.name} has to say of "
         "that address, the last to arrive first.",
     )
-    query = f"src.ip:{ip} AND reporter.spiffe:*/sa/{VICTIM.name}"
+    query = f"src.ip:{ip} AND reporter.spiffe:*/sa/{VICTIM.name} AND NOT kind:span"
     columns = "kind,src.sa,path,status,decision"
     rows = tour.find(query, columns=columns)
     exports = [row for row in rows if row.get("url_path") == EXPORT_PATH]
@@ -136,8 +132,7 @@ def step_identities(tour: Tour, story: Story) -> None:
         "addresses. Here is every identity that was proven to a sidecar, by address, with the "
         "fingerprints (JA3) of the TLS library that spoke.",
     )
-    tour.show(_IDENTITIES)
-    rows = tour.ask(_IDENTITIES)
+    rows = tour.show_and_ask(_IDENTITIES)
     tour.begin_claims()
     own_ip, ip = story.ips[STOLEN_FROM.name], story.culprit_ip
     tour.claim(
@@ -178,9 +173,9 @@ def step_what_was_read(tour: Tour, story: Story) -> None:
                 if row["url_path"] == read.path
             ],
         )
+    given = f"kind:request AND path:{EXPORT_PATH} AND status:200"
     reports = [
-        (row["side"], row["reporter_cluster"])
-        for row in tour.ask(f"meshtrail search 'path:{EXPORT_PATH} AND status:200'")
+        (row["side"], row["reporter_cluster"]) for row in tour.ask(f"meshtrail search '{given}'")
     ]
     tour.claim(
         f"only {VICTIM.name} reports it: the sidecar of {STOLEN_FROM.name} never sent it",
@@ -195,10 +190,10 @@ def step_trace(tour: Tour, story: Story) -> None:
     tour.step(
         "And what does an honest request look like?",
         "One customer's order, by its trace id: each call inside the mesh is told twice, by the "
-        "sidecar that sent it and by the one that took it.",
+        "sidecar that sent it and by the one that took it, and each tells it as a span, too.",
     )
-    tour.show(command)
-    calls = [*_all_calls(tour.ask_one(command).get("calls", []))]
+    trace = next(iter(tour.show_and_ask(command)), {})
+    calls = [*_all_calls(trace.get("calls", []))]
     whole = [call for call in calls if call["source"] and call["destination"]]
     tour.begin_claims()
     tour.claim(

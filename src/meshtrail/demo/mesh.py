@@ -13,9 +13,10 @@ from meshtrail.demo.authority import Authority
 from meshtrail.demo.behaviour import Behaviour
 from meshtrail.demo.child_process import ChildProcess
 from meshtrail.demo.envoy import Envoy
+from meshtrail.demo.listener_file import ListenerFile
 from meshtrail.demo.loopback import LoopbackBlock
-from meshtrail.demo.recorder import Recorder, make_environment
-from meshtrail.demo.sidecar import MeshPlan, make_sidecar_config
+from meshtrail.demo.recorder import Recorder, make_environment, write_recorder_config
+from meshtrail.demo.sidecar import MeshPlan, make_listeners, make_sidecar_config
 from meshtrail.demo.workloads import BROWSER_HOSTS, FRONTEND, NAMESPACE, WORKLOADS
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from meshtrail.demo.workloads import Workload
 
 SERVICE_START_S_MAX: Final = 60.0
+_ENVOY_OPTIONS: Final = ("--drain-time-s", "1", "--drain-strategy", "immediate")
+"""A listener that was replaced goes on with the connections that it has for so long; without these,
+for ten minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +72,17 @@ def running_mesh(directory: Path, narrator: Narrator) -> Iterator[Mesh]:
         block = stack.enter_context(LoopbackBlock())
         authority = Authority(directory / "certificates")
         collector = authority.issue("ns/meshtrail/sa/collector")
-        recorder = Recorder(directory, authority=authority, identity=collector)
+        ips = {workload.name: block.ip(workload.host) for workload in WORKLOADS}
+        config = write_recorder_config(directory, ips)
+        recorder = Recorder(config, authority=authority, identity=collector)
         stack.callback(recorder.stop)
         recorder.start()
         origin = str(recorder.ready["origin"])
         narrator.tell(f"meshtrail records, as {origin}")
+        folder = directory / "mesh"
+        folder.mkdir(exist_ok=True)
         plan = MeshPlan(
-            ips={workload.name: block.ip(workload.host) for workload in WORKLOADS},
+            ips=ips,
             ports=block.find_ports(workload.host for workload in WORKLOADS),
             authority=authority,
             identities={
@@ -83,9 +91,8 @@ def running_mesh(directory: Path, narrator: Narrator) -> Iterator[Mesh]:
             },
             collector=collector,
             collector_port=recorder.port,
+            listener_files={name: ListenerFile(folder / f"{name}-listeners.json") for name in ips},
         )
-        folder = directory / "mesh"
-        folder.mkdir(exist_ok=True)
         _start_services(plan, folder, stack)
         sidecars = _start_sidecars(plan, folder, stack)
         narrator.tell("every service is up behind its Envoy, with mTLS between all")
@@ -132,10 +139,14 @@ def make_behaviour(workload: Workload, plan: MeshPlan) -> Behaviour:
 
 def _start_sidecars(plan: MeshPlan, folder: Path, stack: contextlib.ExitStack) -> dict[str, Envoy]:
     """Start all Envoys at once, and return when each of them is ready."""
-    sidecars = {
-        workload.name: Envoy(workload.name, make_sidecar_config(workload, plan), directory=folder)
-        for workload in WORKLOADS
-    }
+    sidecars = {}
+    for workload in WORKLOADS:
+        listeners = plan.listener_files[workload.name]
+        listeners.write(make_listeners(workload, plan))
+        config = make_sidecar_config(workload, plan, listeners=listeners)
+        sidecars[workload.name] = Envoy(
+            workload.name, config, directory=folder, options=_ENVOY_OPTIONS
+        )
     for sidecar in sidecars.values():
         stack.callback(sidecar.kill)
         sidecar.launch()

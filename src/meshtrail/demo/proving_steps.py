@@ -12,12 +12,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from meshtrail.demo.story import Story
-    from meshtrail.demo.tour import Tour
+    from meshtrail.demo.tour import Row, Tour
 
 COPY: Final = "copy"
 BUNDLE: Final = "evidence.zip"
-COPIES_MAX: Final = 5
+COPIES_MAX: Final = 8
 _TAMPERED_STATUS: Final = 3
+_NEWEST_MANIFEST: Final = 'ls "$MESHTRAIL_DATA/manifest" | tail -n 1'
 _FLIP: Final = (
     "{python} -c \"from pathlib import Path; f = Path('{file}'); "
     'b = bytearray(f.read_bytes()); b[len(b) // 2] ^= 1; f.write_bytes(b)"'
@@ -31,8 +32,7 @@ def step_verify(tour: Tour, story: Story) -> None:
         "verify trusts nothing in the directory: it hashes every entry again, against every tree "
         "head that was ever signed.",
     )
-    tour.show("meshtrail verify")
-    report = tour.ask_one("meshtrail verify")
+    report = next(iter(tour.show_and_ask("meshtrail verify")), {})
     tour.begin_claims()
     tour.claim("nothing was changed", want="clean", got=report.get("verdict"))
     tour.claim(
@@ -49,17 +49,17 @@ def step_verify(tour: Tour, story: Story) -> None:
 
 def step_tampering(tour: Tour, story: Story) -> None:
     """One bit of the copy's file that holds the theft."""
-    stolen = tour.ask(f"meshtrail search '{stolen_requests(story)}'")
+    stolen = tour.recall(f"meshtrail search '{stolen_requests(story)}'")
     tour.step(
         "What if an insider edits it?",
         "In a copy, one bit changes in the file that holds the theft.",
     )
     _show_copying(tour)
-    names = tour.ask_text(f"ls {COPY}/segments").split("\n")
-    file = find_segment(names, index=max((int(row["log_index"]) for row in stolen), default=0))
+    segments = tour.ask_one(f"meshtrail catalogue --data {COPY}").get("segments", [])
+    file = find_segment(segments, index=max((int(row["log_index"]) for row in stolen), default=0))
     tour.show(_FLIP.format(python=find_python(), file=f"{COPY}/segments/{file}"))
-    tour.show(f"meshtrail verify --data {COPY}", exit_status=_TAMPERED_STATUS)
-    report = tour.ask_one(f"meshtrail verify --data {COPY}")
+    command = f"meshtrail verify --data {COPY}"
+    report = next(iter(tour.show_and_ask(command, exit_status=_TAMPERED_STATUS)), {})
     tour.begin_claims()
     tour.claim(
         "verify ends with status 3 and names the file, hence its entries: this one and no other",
@@ -74,8 +74,12 @@ def step_tampering(tour: Tour, story: Story) -> None:
 def step_hand_over(tour: Tour, story: Story) -> None:
     """A bundle, checked without meshtrail."""
     python = find_python()
-    stolen = tour.ask(f"meshtrail search '{stolen_requests(story)}'")
-    denied = tour.ask(f"meshtrail search '{DENIED} AND src.sa:{CULPRIT.name}'")
+    stolen = tour.recall(f"meshtrail search '{stolen_requests(story)}'")
+    denied = [
+        row
+        for row in tour.recall(f"meshtrail search '{DENIED}'")
+        if row.get("src_service_account") == CULPRIT.name
+    ]
     indexes = sorted(int(row["log_index"]) for row in [*stolen, *denied])
     tour.step(
         "Can you prove it to somebody who trusts nobody here?",
@@ -98,30 +102,26 @@ def step_hand_over(tour: Tour, story: Story) -> None:
     )
 
 
-def find_segment(names: Iterable[str], *, index: int) -> str:
-    """The name of the file that holds an entry; of several the largest, into which others merged.
+def find_segment(segments: Iterable[Row], *, index: int) -> str:
+    """The name of the file that holds an entry.
 
     Args:
-        names: ``<start>-<end>.parquet``, half-open.
+        segments: of the catalogue: each entry is in one of them.
         index: of the entry.
 
     Returns:
         The name; empty when no file holds the entry.
     """
-    sizes = {}
-    for name in names:
-        start, dash, end = name.removesuffix(".parquet").partition("-")
-        if dash and int(start) <= index < int(end):
-            sizes[name] = int(end) - int(start)
-    return max(sizes, key=lambda name: sizes[name], default="")
+    paths = [one["path"] for one in segments if one["start"] <= index < one["end"]]
+    return paths[0].rpartition("/")[2] if paths else ""
 
 
 def _show_copying(tour: Tour) -> None:
     """Copy the data; again if it was written meanwhile, since a half new copy is no whole log."""
     for _ in range(COPIES_MAX):
-        before = tour.ask_one("meshtrail status")
+        before = tour.ask_text(_NEWEST_MANIFEST)
         tour.show(f'cp -r "$MESHTRAIL_DATA" {COPY}')
-        if tour.ask_one("meshtrail status").get("manifest_number") == before.get("manifest_number"):
+        if tour.ask_text(_NEWEST_MANIFEST) == before:
             return
         tour.show(f"rm -r {COPY}")
     tour.claim("the data stays as it is while it is copied", want="idle", got="written")

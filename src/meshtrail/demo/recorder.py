@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from meshtrail.app.version import SOURCE
 from meshtrail.demo.child_process import ChildProcess
+from meshtrail.demo.envoy_config import pod_name
+from meshtrail.demo.workloads import NAMESPACE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from meshtrail.demo.authority import Authority, Identity
@@ -38,6 +41,32 @@ def make_environment(directory: Path) -> dict[str, str]:
     }
 
 
+def write_recorder_config(directory: Path, ips: Mapping[str, str]) -> Path:
+    """Write what ``meshtrail up`` is told about the mesh: an inventory of who runs where.
+
+    Args:
+        directory: of the demo.
+        ips: the address of each workload, by its name.
+
+    Returns:
+        The configuration file.
+    """
+    pods = [
+        {
+            "pod": pod_name(name),
+            "namespace": NAMESPACE,
+            "service_account": name,
+            "addresses": [ip],
+        }
+        for name, ip in ips.items()
+    ]
+    inventory = json.dumps({"pods": pods}, indent=1)
+    (directory / "inventory.json").write_text(inventory, encoding="utf-8")
+    file = directory / "meshtrail.toml"
+    file.write_text('[ledger]\ninventory = "inventory.json"\n', encoding="utf-8")
+    return file
+
+
 class Recorder:
     """A running ``meshtrail up`` whose gRPC door asks for mTLS.
 
@@ -45,24 +74,25 @@ class Recorder:
         ready: the facts that it told once everything listened.
     """
 
-    def __init__(self, directory: Path, *, authority: Authority, identity: Identity) -> None:
+    def __init__(self, config: Path, *, authority: Authority, identity: Identity) -> None:
         """Make one that is not started yet.
 
         Args:
-            directory: of the demo.
+            config: its configuration file, in the demo's directory.
             authority: whose clients to let in.
             identity: to show them.
         """
         # Free ports: another meshtrail may run on this machine, and have those of the defaults.
         options = ["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--otlp-http", "off", "--json"]
+        options += ["--config", str(config)]
         options += ["--mesh", MESH, "--cluster", CLUSTER]
         options += ["--tls-cert", str(identity.chain), "--tls-key", str(identity.key)]
         options += ["--tls-client-ca", str(authority.bundle)]
         self._process = ChildProcess(
             "meshtrail up",
             meshtrail_command("up", *options),
-            log=directory / "meshtrail-up.log",
-            environment=make_environment(directory),
+            log=config.parent / "meshtrail-up.log",
+            environment=make_environment(config.parent),
         )
         self.ready: dict[str, Any] = {}
 

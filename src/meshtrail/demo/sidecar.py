@@ -1,7 +1,7 @@
 """One workload's Envoy: who may come in, where its service's calls go, what is reported of both.
 
 Others come in at ``inbound`` with mTLS, are held against the policies, and reach the service; what
-the service calls goes out at ``outbound``, with mTLS again. Both report to meshtrail.
+the service calls goes out at ``outbound``, with mTLS again. All doors report to meshtrail.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from meshtrail.demo import envoy_config
+from meshtrail.demo import envoy_config, reporting
 from meshtrail.demo.workloads import NAMESPACE, WORKLOADS
 
 if TYPE_CHECKING:
@@ -17,17 +17,14 @@ if TYPE_CHECKING:
 
     from meshtrail.demo.authority import Authority, Identity
     from meshtrail.demo.envoy_config import Config
+    from meshtrail.demo.listener_file import ListenerFile
     from meshtrail.demo.loopback import Ports
+    from meshtrail.demo.reporting import AccessLogger
     from meshtrail.demo.workloads import Policy, Rule, Workload
 
-HTTP_LOG: Final = "http_envoy_accesslog"
-LISTENER_LOG: Final = "listener_envoy_accesslog"
-REPORTED_LISTENERS: Final = ("inbound", "public")
-"""Listeners that report connections, besides requests; failed handshakes are among them."""
-HTTP_DOORS: Final = ("inbound", "outbound", "public")
-_BUFFER_BYTES: Final = 1 << 20
-"""Room for all records of a demo: with Envoy's 16 KiB, what is logged before the stream to
-meshtrail stands, a TLS handshake later, would be dropped."""
+DOORS: Final = ("inbound", "outbound", "public")
+"""Listeners, which report connections and failed handshakes, and the connection managers behind
+them, which report requests."""
 _TO_SERVICE: Final = "inbound|8080||"
 
 
@@ -40,6 +37,7 @@ class MeshPlan:
         identities: the SVID of each workload, by its name.
         collector: the SVID of meshtrail's gRPC door.
         collector_port: of that door, on 127.0.0.1.
+        listener_files: where each sidecar takes its listeners from, by its workload's name.
     """
 
     ips: Mapping[str, str]
@@ -48,26 +46,39 @@ class MeshPlan:
     identities: Mapping[str, Identity]
     collector: Identity
     collector_port: int
+    listener_files: Mapping[str, ListenerFile]
 
 
-def make_sidecar_config(workload: Workload, plan: MeshPlan) -> Config:
-    """The whole configuration of one workload's Envoy."""
+def make_sidecar_config(workload: Workload, plan: MeshPlan, *, listeners: ListenerFile) -> Config:
+    """The whole configuration of one workload's Envoy, but for its listeners.
+
+    Args:
+        workload: whose sidecar it is.
+        plan: of the mesh.
+        listeners: where it takes them from.
+    """
     ip, ports = plan.ips[workload.name], plan.ports
-    others = [other for other in WORKLOADS if other is not workload]
-    listeners = [_inbound(workload, plan), _outbound(workload, others, plan)]
-    if workload.is_public:
-        listeners.append(_public(workload, plan))
     service = envoy_config.cluster(_TO_SERVICE, ports.application, ip=ip, source_ip=ip)
     return envoy_config.bootstrap(
         node=envoy_config.node(workload=workload.name, namespace=NAMESPACE, ip=ip),
-        listeners=listeners,
+        listeners=[],
         clusters=[
             service,
             _collector(workload, plan),
-            *(_upstream(workload, other, plan) for other in others),
+            *(_upstream(workload, other, plan) for other in _others(workload)),
         ],
         admin=envoy_config.address(ports.admin, ip=ip),
+        dynamic_resources=listeners.source(),
+        **reporting.process_wide(),
     )
+
+
+def make_listeners(workload: Workload, plan: MeshPlan) -> list[Config]:
+    """The doors of one workload's Envoy."""
+    listeners = [_inbound(workload, plan), _outbound(workload, plan)]
+    if workload.is_public:
+        listeners.append(_public(workload, plan))
+    return listeners
 
 
 def make_rbac_filters(policies: tuple[Policy, ...], *, ids: Mapping[str, str]) -> list[Config]:
@@ -104,7 +115,7 @@ def _inbound(workload: Workload, plan: MeshPlan) -> Config:
         "inbound",
         [_to_service("inbound", workload, plan)],
         at=envoy_config.address(plan.ports.inbound, ip=plan.ips[workload.name]),
-        access_log=envoy_config.tcp_access_log(LISTENER_LOG, buffer_bytes=_BUFFER_BYTES),
+        access_log=_access_logger(workload).connections(),
         transport_socket=envoy_config.downstream_mtls(plan.authority, identity),
         listener_filters=[envoy_config.tls_inspector()],
     )
@@ -115,7 +126,7 @@ def _public(workload: Workload, plan: MeshPlan) -> Config:
         "public",
         [_to_service("public", workload, plan)],
         at=envoy_config.address(plan.ports.public, ip=plan.ips[workload.name]),
-        access_log=envoy_config.tcp_access_log(LISTENER_LOG, buffer_bytes=_BUFFER_BYTES),
+        access_log=_access_logger(workload).connections(),
     )
 
 
@@ -123,25 +134,38 @@ def _to_service(stat_prefix: str, workload: Workload, plan: MeshPlan) -> Config:
     ids = {name: identity.spiffe_id for name, identity in plan.identities.items()}
     return envoy_config.http_filter(
         stat_prefix,
-        access_log=envoy_config.http_access_log(HTTP_LOG, buffer_bytes=_BUFFER_BYTES),
+        access_log=_access_logger(workload).http(),
+        tracing=_tracing(workload),
         routes=[envoy_config.route("/", _TO_SERVICE)],
         http_filters=make_rbac_filters(workload.policies, ids=ids),
     )
 
 
-def _outbound(workload: Workload, others: list[Workload], plan: MeshPlan) -> Config:
+def _outbound(workload: Workload, plan: MeshPlan) -> Config:
     http = envoy_config.http_filter(
         "outbound",
-        access_log=envoy_config.http_access_log(HTTP_LOG, buffer_bytes=_BUFFER_BYTES),
+        access_log=_access_logger(workload).http(),
+        tracing=_tracing(workload),
         virtual_hosts=[
             envoy_config.virtual_host(
                 other.name, [other.domain], [envoy_config.route("/", _cluster_name(other))]
             )
-            for other in others
+            for other in _others(workload)
         ],
     )
     at = envoy_config.address(plan.ports.outbound, ip=plan.ips[workload.name])
-    return envoy_config.listener("outbound", [http], at=at)
+    log = _access_logger(workload).connections()
+    return envoy_config.listener("outbound", [http], at=at, access_log=log)
+
+
+def _access_logger(workload: Workload) -> AccessLogger:
+    if workload.is_logging_by_otlp:
+        return reporting.OtlpAccessLogger()
+    return reporting.AccessLogService()
+
+
+def _tracing(workload: Workload) -> Config:
+    return reporting.tracing(f"{workload.name}.{NAMESPACE}")
 
 
 def _upstream(workload: Workload, other: Workload, plan: MeshPlan) -> Config:
@@ -159,6 +183,10 @@ def _upstream(workload: Workload, other: Workload, plan: MeshPlan) -> Config:
         source_ip=plan.ips[workload.name],
         transport_socket=transport_socket,
     )
+
+
+def _others(workload: Workload) -> list[Workload]:
+    return [other for other in WORKLOADS if other is not workload]
 
 
 def _cluster_name(other: Workload) -> str:

@@ -10,9 +10,29 @@ from meshtrail.demo.breach import CULPRIT
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from meshtrail.demo.breach import Breach
+    from meshtrail.demo.breach import Breach, Read
     from meshtrail.demo.settling import Settled
     from meshtrail.demo.traffic import Visit
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """What the victim's sidecar took and did not log.
+
+    Attributes:
+        reads: of the attacker.
+        calls_count: of honest callers.
+        connections_count: that ended, by its admin endpoint.
+    """
+
+    reads: tuple[Read, ...]
+    calls_count: int
+    connections_count: int
+
+    @property
+    def requests_count(self) -> int:
+        """All of them."""
+        return len(self.reads) + self.calls_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +42,19 @@ class Story:
     Attributes:
         origin: of the log.
         ips: the address of each workload, by its name.
+        stolen_sha256: of the certificate that was stolen, in hexadecimal.
         order: an order of a customer that went well.
         breach: what the attacker did and saw.
+        silence: what went on once the victim's sidecar logged nothing any more.
         settled: what the Envoys counted.
     """
 
     origin: str
     ips: Mapping[str, str]
+    stolen_sha256: str
     order: Visit
     breach: Breach
+    silence: Silence
     settled: Settled
 
     @property

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Protocol
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from meshtrail.demo.narration import Narrator
     from meshtrail.demo.shell import Output
+
+LOOK_EVERY_S: Final = 0.5
+TELL_EVERY_S: Final = 5.0
 
 Row = dict[str, Any]
 
@@ -35,6 +42,7 @@ class Tour:
     def __init__(self, narrator: Narrator, shell: CommandRunner) -> None:
         self._narrator = narrator
         self._shell = shell
+        self._answers: dict[str, list[Row]] = {}
         self.steps_count = 0
         self.claims_count = 0
         self.failures_count = 0
@@ -71,14 +79,29 @@ class Tour:
             )
         return output.text
 
+    def show_and_ask(self, command: str, *, options: str = "", exit_status: int = 0) -> list[Row]:
+        """Run a command in front of the reader, and beside it for claims.
+
+        Args:
+            command: a line for ``sh``.
+            options: for the reader only, such as columns.
+            exit_status: as for ``show``.
+
+        Returns:
+            As ``ask``.
+        """
+        with ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(self._shell.ask, f"{command} --json")
+            self.show(f"{command}{options}", exit_status=exit_status)
+        return self._read(command, asked.result().text)
+
     def ask(self, command: str) -> list[Row]:
         """The JSON that a command gives, for claims: one object for each line."""
-        output = self._shell.ask(f"{command} --json")
-        try:
-            return [json.loads(line) for line in output.text.split("\n") if line]
-        except ValueError:
-            self.claim(f"`{command} --json` prints JSON", want="JSON", got=output.text[-400:])
-            return []
+        return self._read(command, self._shell.ask(f"{command} --json").text)
+
+    def recall(self, command: str) -> list[Row]:
+        """What a command gave when it was last asked; it is asked now if it was not."""
+        return self._answers[command] if command in self._answers else self.ask(command)
 
     def ask_text(self, command: str) -> str:
         """What a command prints, unseen."""
@@ -90,9 +113,37 @@ class Tour:
 
     def find(self, query: str, *, columns: str) -> list[Row]:
         """Show a search with these columns, and give the whole events that it finds."""
-        command = f"meshtrail search '{query}'"
-        self.show(f"{command} --columns {columns}")
-        return self.ask(command)
+        return self.show_and_ask(f"meshtrail search '{query}'", options=f" --columns {columns}")
+
+    def wait_for(
+        self,
+        what: str,
+        condition: Callable[[], bool],
+        *,
+        seconds_max: float,
+        pause: Callable[[float], object] = time.sleep,
+    ) -> None:
+        """Look until something is in the log, and say so while it is not.
+
+        What does not come in time is left to the claims, which say what is there instead.
+
+        Args:
+            what: a sentence that says what holds then.
+            condition: what is looked at.
+            seconds_max: how long to go on looking.
+            pause: between two looks.
+        """
+        began_s = time.monotonic()
+        told_s = 0.0
+        while not condition():
+            waited_s = time.monotonic() - began_s
+            if waited_s > seconds_max:
+                self._narrator.tell(f"waited {waited_s:.0f} s in vain")
+                return
+            if waited_s >= told_s:
+                self._narrator.tell(f"waiting until {what}: {waited_s:.0f} s")
+                told_s += TELL_EVERY_S
+            pause(LOOK_EVERY_S)
 
     def begin_claims(self) -> None:
         """Set the claims of a step apart from what was shown."""
@@ -104,3 +155,12 @@ class Tour:
         holds = want == got
         self.failures_count += not holds
         self._narrator.claim(text, holds=holds, want=want, got=got)
+
+    def _read(self, command: str, text: str) -> list[Row]:
+        try:
+            rows = [json.loads(line) for line in text.split("\n") if line]
+        except ValueError:
+            self.claim(f"`{command} --json` prints JSON", want="JSON", got=text[-400:])
+            return []
+        self._answers[command] = rows
+        return rows

@@ -52,11 +52,11 @@ class Answer:
     status: int
 
 
-def plan_visits() -> list[Visit]:
-    """The requests of the day: the same each time, but for their ids."""
+def plan_visits(*, hours_count: int = HOURS) -> list[Visit]:
+    """The requests of a day's first hours: the same each time, but for their ids."""
     return [
         Visit(at, method, path, secrets.token_hex(16))
-        for hour in range(HOURS)
+        for hour in range(hours_count)
         for at, customer in enumerate(CUSTOMERS)
         for method, path in _wishes(customer, at + hour)
     ]
@@ -105,6 +105,11 @@ def send_visits(
             for ip, share in zip(browser_ips, shares, strict=True)
         ]
         return [answer for one in running for answer in one.result()]
+
+
+def count_calls_of_customers(answers: Iterable[Answer]) -> int:
+    """How many calls of the service ``customers`` visits caused: one for each account and order."""
+    return sum(answer.visit.path.startswith(("/account/", "/orders/")) for answer in answers)
 
 
 def count_statuses(answers: Sequence[Answer]) -> dict[int, int]:

@@ -62,6 +62,7 @@ class Workload:
     Attributes:
         host: its address's last number.
         is_public: whether customers reach it from outside the mesh.
+        is_logging_by_otlp: whether its sidecar's access logs are OpenTelemetry's.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Workload:
     policies: tuple[Policy, ...]
     routes: tuple[Route, ...]
     is_public: bool = False
+    is_logging_by_otlp: bool = False
 
     @property
     def domain(self) -> str:
@@ -119,6 +121,7 @@ CATALOG: Final = Workload(
         Route("GET", f"/items/{MISSING_ITEM}", status=404),
         Route("GET", "/items/{item}"),
     ),
+    is_logging_by_otlp=True,
 )
 CHECKOUT: Final = Workload(
     "checkout",
@@ -150,6 +153,7 @@ PAYMENTS: Final = Workload(
         Route("POST", f"/charges/{BROKEN_CARD}", status=500),
         Route("POST", "/charges/{customer}", status=201),
     ),
+    is_logging_by_otlp=True,
 )
 CUSTOMERS: Final = Workload(
     "customers",

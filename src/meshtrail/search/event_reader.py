@@ -34,6 +34,7 @@ class EventReader:
         verifier: the log's key.
         origin: of the log.
         columns: of the event schema.
+        texts: those of them that are wanted as dictionaries: few distinct values, read once.
         manifests: of the same log; what it has read is not read again.
 
     Attributes:
@@ -47,6 +48,7 @@ class EventReader:
         *,
         origin: str,
         columns: Sequence[str],
+        texts: Sequence[str] = (),
         manifests: ManifestFollower,
     ) -> None:
         self.position = 0
@@ -54,6 +56,7 @@ class EventReader:
         self._verifier = verifier
         self._origin = origin
         self._columns = list(columns)
+        self._texts = list(texts)
         self._manifests = manifests
 
     def segments(self) -> tuple[PinnedSegment, ...]:
@@ -83,7 +86,7 @@ class EventReader:
         """The rows of a segment from ``position`` on, which goes on with them."""
         row = segment.named.start
         try:
-            with pq.ParquetFile(segment.path) as file:
+            with pq.ParquetFile(segment.path, read_dictionary=self._texts) as file:
                 for at in range(file.num_row_groups):
                     count = file.metadata.row_group(at).num_rows
                     if row + count > self.position:
@@ -119,6 +122,20 @@ def find_newest(
             newest: dict[str, object] = found.slice(found.num_rows - 1).to_pylist()[0]
             return newest
     return None
+
+
+def find_all(
+    reader: EventReader, holds: pc.Expression, columns: Sequence[str], *, from_index: int
+) -> pa.Table:
+    """The events that a condition holds for, in segments from an entry on."""
+    found = []
+    for segment in reader.segments():
+        if segment.named.end > from_index:
+            try:
+                found.append(pq.read_table(segment.path, columns=list(columns), filters=holds))
+            except (pa.ArrowException, OSError) as error:
+                raise _unreadable(segment.path, error) from error
+    return pa.concat_tables(found)
 
 
 def _unreadable(path: Path, error: Exception) -> DigestError:

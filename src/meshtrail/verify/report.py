@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from meshtrail.verify.findings import Finding
     from meshtrail.verify.pins import TrustedKey
+
+_ALIKE_SHOWN: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +117,7 @@ class AuditReport:
                 "by a second decoder"
             )
         yield from _listed("TAMPERED", self.findings)
-        yield from _listed("explained", self.explained)
+        yield from _listed_in_part("explained", self.explained)
         yield from _listed("note", self.notes)
         unlisted = sum(self.counts.values()) - len(self.findings)
         if unlisted:
@@ -132,3 +135,15 @@ class AuditReport:
 def _listed(word: str, findings: Iterable[Finding]) -> Iterator[str]:
     for finding in findings:
         yield f"{word} {finding.check}: {finding.message}"
+
+
+def _listed_in_part(word: str, findings: Iterable[Finding]) -> Iterator[str]:
+    """Lines of the first few of each kind, then how many more there are; the JSON has all."""
+    counts: Counter[str] = Counter()
+    for finding in findings:
+        counts[finding.check] += 1
+        if counts[finding.check] <= _ALIKE_SHOWN:
+            yield f"{word} {finding.check}: {finding.message}"
+    for check, count in counts.items():
+        if count > _ALIKE_SHOWN:
+            yield f"{word} {check}: {count - _ALIKE_SHOWN} more like it"

@@ -9,6 +9,7 @@ from envoy.data.accesslog.v3 import accesslog_pb2
 
 from meshtrail.app.inventory_file import InventoryFile
 from meshtrail.app.ledger_keeper import WRITER, LedgerKeeper
+from meshtrail.correlate.ledger import Ledger
 from meshtrail.model.entry import EntryType
 from meshtrail.verify import KeySource, TrustedKey, audit
 from tests.log_rig import MILLISECOND, MINUTE, ORIGIN, SIGNER, LogRig, SilentDiag
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
     from typing import Any
+
+    from meshtrail.correlate.pairing import Place
 
 SECOND = 1_000 * MILLISECOND
 
@@ -103,6 +106,32 @@ def test_a_new_start_says_nothing_twice_and_goes_on(rig: LogRig) -> None:
     assert keeping.look() == 1
     rig.seal()
     assert [json.loads(row["detail"])["received"] for row in told(rig)] == [3, 2]
+
+
+def test_a_new_start_learns_what_was_told_of_where_proxies_report_from(
+    rig: LogRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeping = keeper(rig)
+    stream = rig.open_stream(node_id="web-1")
+    message = accesslog_pb2.HTTPAccessLogEntry()
+    served = message.common_properties.downstream_local_address.socket_address
+    served.address, served.port_value = "10.0.0.9", 8_080
+    for _ in range(3):
+        rig.append(rig.load.als(stream, [message.SerializeToString()]))
+        rig.seal()
+        rig.clock.advance(9 * MINUTE)
+        keeping.look()
+        rig.seal()
+    listed = [json.loads(row["detail"]) for row in told(rig)]
+    places = [one["places"] for one in listed if one.get("name") == "ledger_places"]
+    assert [place[0] for place in places[-1]] == ["10.0.0.9"]
+    learned: list[Place] = []
+    monkeypatch.setattr(Ledger, "learn", lambda _, known: learned.extend(known))
+    rig.restart_collect(WRITER)
+    keeping = keeper(rig)
+    rig.seal()
+    keeping.look()
+    assert [list(one) for one in learned] == places[-1]
 
 
 def test_the_streams_of_the_ledger_itself_count_without_a_hole(rig: LogRig) -> None:

@@ -156,6 +156,7 @@ def test_an_empty_log_accounts_for_nothing(log: SmallLog, searcher: Searcher) ->
 def reporter(about: str, *bounds: tuple[int, int | None], noticed: int = 0) -> ReporterCompleteness:
     return ReporterCompleteness(
         about=about,
+        minutes_count=1,
         received=1_000,
         missing=[
             Missing(
@@ -172,16 +173,23 @@ def reporter(about: str, *bounds: tuple[int, int | None], noticed: int = 0) -> R
     )
 
 
+def test_before_the_first_minute_is_told_nothing_is_said_of_records() -> None:
+    early = reporter("a", (3, 3))
+    early.minutes_count = early.received = 0
+    summary = Completeness(period=Period(), reporters=(early,)).summary()
+    assert summary == "completeness: 1 reporter, no minute told yet, 3 missing of a"
+
+
 @pytest.mark.parametrize(
     ("reporters", "summary"),
     [
-        ([reporter("a")], "1 reporters, 1,000 records, nothing known to be missing"),
+        ([reporter("a")], "1 reporter, 1,000 records, nothing known to be missing"),
         ([reporter("a", (3, 3)), reporter("b")], "2 reporters, 2,000 records, 3 missing of a"),
         (
             [reporter("a", (3, 4)), reporter("b", (1, 1), noticed=1)],
             "2 reporters, 2,000 records, 4 to 5 missing of a, b, look at b",
         ),
-        ([reporter("a", (0, None))], "1 reporters, 1,000 records, an unknown number missing of a"),
+        ([reporter("a", (0, None))], "1 reporter, 1,000 records, an unknown number missing of a"),
         (
             [reporter(name, (1, None)) for name in "abcde"],
             "5 reporters, 5,000 records, 5 or more missing of a, b, c and 2 more",

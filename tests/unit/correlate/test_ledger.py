@@ -3,19 +3,20 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshtrail.correlate.inventory import parse_inventory
-from meshtrail.correlate.ledger import Ledger, Step
+from meshtrail.correlate.ledger import LEDGER_TEXTS, Ledger, Step
+from meshtrail.correlate.pairing import Place
 from meshtrail.correlate.shared_keys import SharedKeys
+from meshtrail.correlate.statements import PLACES, parse_places
 from meshtrail.model.entry import EntryType
 from tests.unit.correlate.ledger_events import BEGIN, S, at, closed, count, own, record, table
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from tests.unit.correlate.ledger_events import Row
 
 Said = list[dict[str, Any]]
@@ -90,6 +91,43 @@ def test_a_collector_that_did_not_run_explains_what_went_missing_meanwhile() -> 
     assert (gap["cause"], gap["missing_min"], gap["missing_max"]) == ("collector_down", 7, 7)
 
 
+def test_a_ledger_that_goes_on_writing_does_not_hide_that_the_collector_is_down() -> None:
+    (gap,) = gaps(
+        record(3),
+        count(10, 1),
+        count(20, 8),
+        own("counter", 25, about="db"),
+        own("stream_opened", 28, about="collect"),
+        count(30, 8),
+    )
+    # The loss was counted at twenty; the collector was last heard of then.
+    assert gap["cause"] == "collector_down"
+
+
+def test_a_break_right_after_the_count_explains_what_the_proxy_still_held() -> None:
+    (gap,) = gaps(record(3), count(10, 1), count(20, 4), closed(21, "cancelled"), count(30, 4))
+    assert (gap["cause"], gap["missing_min"]) == ("connection_reset", 3)
+    (gap,) = gaps(record(3), count(10, 1), count(20, 4), closed(25, "cancelled"), count(30, 4))
+    assert gap["cause"] == "unknown"
+
+
+def test_what_a_process_held_when_it_was_killed_is_lost_by_the_restart() -> None:
+    last, restart = gaps(
+        record(3),
+        count(10, 1),
+        count(20, 4),
+        closed(20.5, "cancelled"),
+        record(25),
+        count(27, 1, started_s=22),
+    )
+    assert (last["cause"], last["missing_min"], last["missing_max"]) == ("restart", 3, 3)
+    assert (restart["cause"], restart["missing_min"], restart["missing_max"]) == (
+        "restart",
+        0,
+        None,
+    )
+
+
 def test_a_restart_of_a_proxy_is_an_open_gap_and_a_new_account() -> None:
     first, second = gaps(record(3), count(10, 1), record(28), count(40, 3, started_s=20))
     assert (first["cause"], first["missing_min"], first["missing_max"]) == ("restart", 0, None)
@@ -114,9 +152,26 @@ def test_a_record_that_cannot_be_read_is_there() -> None:
 
 
 def test_a_proxy_whose_counts_stop_is_a_finding_once() -> None:
-    (found,) = findings(*counts(written=[0, 0, 0]))
+    others = [record(at_s, who="db") for at_s in (61, 62, 300)]
+    (found,) = findings(*counts(written=[0, 0, 0]), *others)
     assert (found["about"], found["cause"]) == ("web", "silent")
     assert found["from_ns"] == at(30.01)
+
+
+def test_where_nobody_is_heard_it_may_be_the_collector_that_is_silent() -> None:
+    assert findings(*counts(written=[0, 0, 0])) == []
+    back = [own("stream_opened", 300, about="collect"), record(302, who="db")]
+    assert (
+        findings(*counts(written=[0, 0, 0]), *back, *(count(310 + at, 0) for at in range(9))) == []
+    )
+    (found,) = findings(*counts(written=[0, 0, 0]), *back, record(331, who="db"))
+    assert (found["about"], found["from_ns"]) == ("web", at(30.01))
+
+
+def test_counts_that_were_held_up_and_come_at_once_make_nobody_silent() -> None:
+    late = [count(10 * n, 0) | {"received_time": at(40 + n / 1_000)} for n in (1, 2, 3, 4)]
+    # The next one comes thirteen seconds later, and a step ends between.
+    assert findings(*late, *(count(at_s, 0) for at_s in range(62, 700, 13))) == []
 
 
 def test_a_proxy_that_goes_on_counting_is_not_silent() -> None:
@@ -180,6 +235,40 @@ def test_however_the_log_is_cut_the_same_is_said(eventful: pa.Table, cuts: list[
     whole = said([])
     assert len(whole) > 5
     assert said(cuts) == whole
+
+
+def test_where_proxies_report_from_is_told_every_twenty_minutes() -> None:
+    calls: dict[str, Any] = {
+        "dst_ip": "10.0.0.9",
+        "dst_port": 80,
+        "side": "destination",
+        "log_index": 1,
+    }
+    calls |= {"envoy_access_log_type": "DownstreamEnd"}
+    rows = [record(at_s, **calls) for at_s in range(5, 3_700, 300)]
+    said = run(*rows, until_s=3_700)
+    lists = [one for _, one in said if one.get("name") == PLACES]
+    assert [one["until_ns"] // S % 1_200 for one in lists] == [0] * 3
+    assert parse_places(json.dumps(lists[0])) == [
+        Place("10.0.0.9", None, "web", lists[0]["places"][0][3], None)
+    ]
+    assert parse_places(json.dumps({"name": "ledger_minute"})) == []
+
+
+def test_texts_as_dictionaries_say_the_same(eventful: pa.Table) -> None:
+    encoded = eventful
+    for at_column, name in enumerate(eventful.column_names):
+        if name in LEDGER_TEXTS:
+            encoded = encoded.set_column(at_column, name, eventful.column(name).dictionary_encode())
+    said = []
+    for events in (eventful, encoded):
+        ledger = Ledger(recording_since_ns=BEGIN)
+        # Parts of a file have dictionaries of their own.
+        parts = [events.slice(0, 3), pa.concat_tables([events.slice(3, 4), events.slice(7)])]
+        steps = [step for part in parts for step in ledger.take(part)]
+        steps += ledger.pass_time(at(600))
+        said.append([one.payload for step in steps for one in step.statements])
+    assert said[0] == said[1]
 
 
 def test_a_key_that_is_used_from_elsewhere_is_told_with_its_step() -> None:

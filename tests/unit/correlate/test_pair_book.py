@@ -117,6 +117,17 @@ def test_what_comes_with_an_earlier_time_than_was_promised_is_taken_all_the_same
 MINUTE = 60_000_000_000
 
 
+def test_who_reported_from_where_is_known_after_a_restart() -> None:
+    before, after = PairBook(), PairBook()
+    told(before, both(0, 1, 40_000), until_s=100)
+    silent = [call(2, 1_300, side="source")]
+    assert told(after, silent, until_s=1_500) == []
+    after = PairBook()
+    after.learn(before.places())
+    (found,) = told(after, silent, until_s=1_500)
+    assert (found.payload["about"], found.payload["reason"]) == ("db", "silent_reporter")
+
+
 def skewed(rows: list[Row], who: str, by_ns: int, **known: int) -> list[Row]:
     """The same, with the clock of one reporter wrong, and what was known of it."""
     wrong = [row for row in rows if row["reporter_id"] == who]

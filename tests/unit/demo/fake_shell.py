@@ -10,7 +10,7 @@ from meshtrail.demo.breach import Breach, Read
 from meshtrail.demo.narration import Narrator
 from meshtrail.demo.settling import Settled
 from meshtrail.demo.shell import Output
-from meshtrail.demo.story import Story
+from meshtrail.demo.story import Silence, Story
 from meshtrail.demo.tour import Tour
 from meshtrail.demo.traffic import Visit
 
@@ -29,13 +29,17 @@ STORY = Story(
         "customers": "127.0.1.15",
         "recommendations": "127.0.1.16",
     },
+    stolen_sha256="5ec2e7" + "0" * 58,
     order=Visit(0, "POST", "/orders/1001", "4bf92f3577b34da6a3ce929d0e0e4736"),
     breach=Breach(
         probe_statuses=(403, 403, 403),
         is_handshake_refused=True,
         reads=(Read("/customers/1003", 200, 67), Read("/customers/export", 200, 31_140)),
     ),
-    settled=Settled(flushed_count=661, dropped_count=0),
+    silence=Silence(
+        reads=(Read("/customers/export", 200, 31_140),) * 5, calls_count=12, connections_count=6
+    ),
+    settled=Settled(flushed_count=661, spans_count=300, dropped_count=0),
 )
 
 

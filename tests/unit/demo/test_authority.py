@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import hashlib
 import stat
 from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from meshtrail.demo.authority import Authority
 
@@ -26,6 +28,12 @@ def test_svid_has_one_uri_which_is_its_spiffe_id_and_no_ca_bit(tmp_path: Path) -
     assert identity.spiffe_id == "spiffe://cluster.local/ns/shop/sa/payments"
     with pytest.raises(x509.ExtensionNotFound):
         leaf.extensions.get_extension_for_class(x509.BasicConstraints)
+
+
+def test_identity_tells_the_hash_of_its_certificate(tmp_path: Path) -> None:
+    identity = Authority(tmp_path).issue("ns/shop/sa/payments")
+    der = certificate(identity.chain).public_bytes(Encoding.DER)
+    assert identity.sha256() == hashlib.sha256(der).hexdigest()
 
 
 def test_private_key_is_for_its_owner_alone(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ def make_plan(directory: Path) -> MeshPlan:
         identities={},
         collector=authority.issue("ns/meshtrail/sa/collector"),
         collector_port=4317,
+        listener_files={},
     )
 
 

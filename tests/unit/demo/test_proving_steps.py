@@ -14,14 +14,24 @@ from meshtrail.demo.proving_steps import (
     step_tampering,
     step_verify,
 )
-from tests.unit.demo.fake_shell import STORY, FakeShell, lines, make_tour
+from tests.unit.demo.fake_shell import STORY, FakeShell, Row, lines, make_tour
 
 if TYPE_CHECKING:
     from meshtrail.demo.shell import Output
 
+EARLIER = "000000000000-000000000660.parquet"
 SEGMENT = "000000000660-000000000670.parquet"
-STOLEN = [{"log_index": 666}, {"log_index": 665}]
-DENIED = [{"log_index": 664}, {"log_index": 663}, {"log_index": 659}]
+SEGMENTS = [
+    {"path": f"/x/copy/segments/{EARLIER}", "start": 0, "end": 660},
+    {"path": f"/x/copy/segments/{SEGMENT}", "start": 660, "end": 670},
+]
+STOLEN: list[Row] = [{"log_index": 666}, {"log_index": 665}]
+DENIED: list[Row] = [
+    {"log_index": 664, "src_service_account": "recommendations"},
+    {"log_index": 663, "src_service_account": "recommendations"},
+    {"log_index": 660},
+    {"log_index": 659, "src_service_account": "recommendations"},
+]
 CLEAN = {"verdict": "clean", "pinned": True, "source": "pin", "entries": 670}
 TAMPERED = {"verdict": "tampered", "findings": [{"subject": f"segments/{SEGMENT}"}]}
 PROVEN = (
@@ -33,8 +43,8 @@ PROVEN = (
 def tampering_shell(**changed: str) -> FakeShell:
     outputs = {
         "src.sa:checkout": lines(STOLEN),
-        "meshtrail status": '{"manifest_number": 14}',
-        "ls copy/segments": f"000000000000-000000000660.parquet\n{SEGMENT}\n",
+        'ls "$MESHTRAIL_DATA/manifest"': "000000000014\n",
+        "catalogue --data copy": json.dumps({"segments": SEGMENTS}),
         "meshtrail verify": json.dumps(TAMPERED),
     }
     return FakeShell({**outputs, **changed}, {"verify --data copy": 3})
@@ -98,8 +108,8 @@ def test_copy_is_made_again_while_the_log_goes_on() -> None:
         commits = 0
 
         def ask(self, command: str) -> Output:
-            self.commits += "status" in command
-            self.outputs["meshtrail status"] = json.dumps({"manifest_number": self.commits})
+            self.commits += "/manifest" in command
+            self.outputs['ls "$MESHTRAIL_DATA/manifest"'] = f"{self.commits:012}\n"
             return super().ask(command)
 
     shell = Busy(tampering_shell().outputs, {"verify --data copy": 3})
@@ -140,19 +150,9 @@ def test_handing_over_fails_when_there_is_nothing_to_prove() -> None:
     assert (tour.failures_count, shell.shown) == (1, [])
 
 
-NAMES = ["000-010.parquet", "010-012.parquet", "012-030.parquet", "000-030.parquet", "lock", ""]
-
-
 @pytest.mark.parametrize(
-    ("index", "names", "name"),
-    [
-        (9, NAMES[:3], "000-010.parquet"),
-        (10, NAMES[:3], "010-012.parquet"),
-        (10, NAMES, "000-030.parquet"),
-        (30, NAMES, ""),
-    ],
+    ("index", "name"),
+    [(0, EARLIER), (659, EARLIER), (660, SEGMENT), (669, SEGMENT), (670, "")],
 )
-def test_file_of_an_entry_is_the_one_into_which_others_merged(
-    index: int, names: list[str], name: str
-) -> None:
-    assert find_segment(names, index=index) == name
+def test_file_of_an_entry_is_the_one_of_the_catalogue_that_has_it(index: int, name: str) -> None:
+    assert find_segment(SEGMENTS, index=index) == name

@@ -4,7 +4,9 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from meshtrail.demo.recorder import make_environment, meshtrail_command
+from meshtrail.config import make_configuration, read_tables
+from meshtrail.correlate.inventory import parse_inventory
+from meshtrail.demo.recorder import make_environment, meshtrail_command, write_recorder_config
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,3 +40,15 @@ def test_command_runs_this_meshtrail_wherever_it_is_started(
     )
     assert done.stdout.startswith("meshtrail "), done.stderr
     assert meshtrail_command()[0] == sys.executable
+
+
+def test_inventory_has_every_workload_at_its_address_and_nowhere_else(tmp_path: Path) -> None:
+    ips = {"checkout": "127.0.1.13", "customers": "127.0.1.15"}
+    file = write_recorder_config(tmp_path, ips)
+    configuration = make_configuration(read_tables(file), overrides={}, folder=tmp_path)
+    told = configuration.ledger.inventory
+    assert told is not None
+    inventory = parse_inventory(told.read_bytes(), name="inventory")
+    for name, own_ip in ips.items():
+        [pod] = inventory.pods_of("shop", name)
+        assert [ip for ip in ips.values() if pod.is_at(ip, 1)] == [own_ip]

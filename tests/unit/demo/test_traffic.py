@@ -4,8 +4,15 @@ from collections import Counter
 
 import pytest
 
-from meshtrail.demo.traffic import Answer, Visit, count_statuses, find_order, plan_visits
-from meshtrail.demo.workloads import BROKEN_CARD, MISSING_ITEM
+from meshtrail.demo.traffic import (
+    Answer,
+    Visit,
+    count_calls_of_customers,
+    count_statuses,
+    find_order,
+    plan_visits,
+)
+from meshtrail.demo.workloads import BROKEN_CARD, CHECKOUT, FRONTEND, MISSING_ITEM
 from meshtrail.errors import UnavailableError
 
 
@@ -44,3 +51,21 @@ def test_shop_that_takes_no_order_does_not_work() -> None:
 def test_statuses_are_counted_in_their_order() -> None:
     answers = [answer("/", status) for status in (404, 200, 404)]
     assert list(count_statuses(answers).items()) == [(200, 1), (404, 2)]
+
+
+def test_accounts_and_orders_are_what_calls_customers() -> None:
+    callers = [
+        route.path.partition("{")[0]
+        for route in (*FRONTEND.routes, *CHECKOUT.routes)
+        for call in route.calls
+        if call.to == "customers"
+    ]
+    assert callers == ["/account/", "/checkout/"]
+    paths = ["/account/1", "/orders/1", f"/orders/{BROKEN_CARD}", "/shop/1", "/admin", "/items/1"]
+    assert count_calls_of_customers([answer(path, 200) for path in paths]) == 3
+
+
+def test_hours_of_a_day_are_its_first() -> None:
+    day, hour = ([one.path for one in plan_visits(hours_count=count)] for count in (3, 1))
+    assert 0 < len(hour) < len(day)
+    assert day[: len(hour)] == hour

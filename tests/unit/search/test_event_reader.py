@@ -23,6 +23,7 @@ def reader(log: SmallLog) -> EventReader:
         verifier,
         origin=ORIGIN,
         columns=["log_index", "url_path"],
+        texts=["url_path"],
         manifests=ManifestFollower(log.layout, verifier, origin=ORIGIN),
     )
 
@@ -49,6 +50,21 @@ def test_each_row_is_read_once_and_in_order(log: SmallLog) -> None:
     assert read(one) == []
     log.add_segment(rows(2))
     assert read(one) == [8, 9]
+
+
+def test_texts_are_read_as_dictionaries(log: SmallLog) -> None:
+    log.add_segment([{"url_path": "/a"}] * 3)
+    log.add_segment([{"url_path": "/b"}])
+    tables = list(reader(log).read_new())
+    assert [str(table.schema.field("url_path").type).split("<")[0] for table in tables] == [
+        "dictionary"
+    ] * 2
+    assert [path for table in tables for path in table.column("url_path").to_pylist()] == [
+        "/a",
+        "/a",
+        "/a",
+        "/b",
+    ]
 
 
 def test_reading_begins_where_it_is_told(log: SmallLog) -> None:

@@ -54,6 +54,21 @@ def test_clean_report_is_a_few_lines() -> None:
     ]
 
 
+def test_what_a_sealer_leaves_many_times_over_is_shown_in_part_and_counted() -> None:
+    left = [explained("unnamed-file", f"segments/{at}", f"segments/{at}") for at in range(5)]
+    report = make_report(explained=(*left, explained("torn-blob", "blobs/a", "torn")))
+    assert report.render().split("\n")[-7:-2] == [
+        "explained unnamed-file: segments/0",
+        "explained unnamed-file: segments/1",
+        "explained unnamed-file: segments/2",
+        "explained torn-blob: torn",
+        "explained unnamed-file: 2 more like it",
+    ]
+    told = report.as_json()["explained"]
+    assert isinstance(told, list)
+    assert len(told) == 6
+
+
 def test_findings_are_listed_and_the_others_counted() -> None:
     finding = tampered(LeafError("entry 5 is wrong", leaf_index=5, got=b"\x01"), "entry 5")
     report = make_report(

@@ -14,6 +14,7 @@ from meshtrail.correlate.pairing.outcome import (
     Outcome,
     Reason,
 )
+from meshtrail.correlate.pairing.places import Place
 from meshtrail.correlate.pairing.process import Pairing
 from meshtrail.correlate.pairing.reasons import Gap
 
@@ -28,5 +29,6 @@ __all__ = [
     "Outcome",
     "Pairing",
     "PairingOptions",
+    "Place",
     "Reason",
 ]

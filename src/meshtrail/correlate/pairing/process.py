@@ -17,6 +17,7 @@ from meshtrail.correlate.pairing.happenings import COLUMNS, read_happenings
 from meshtrail.correlate.pairing.outcome import Count, Outcome, Report, join_outcomes
 from meshtrail.correlate.pairing.partners import pair_new, pair_settled
 from meshtrail.correlate.pairing.pending import Pending, Rows
+from meshtrail.correlate.pairing.places import learn_places, read_places
 from meshtrail.correlate.pairing.state import State
 from meshtrail.correlate.pairing.unpaired import bound, drop, expire, find_late_attempts
 from meshtrail.errors import ClockError
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from meshtrail.correlate.pairing.options import PairingOptions
+    from meshtrail.correlate.pairing.places import Place
     from meshtrail.correlate.pairing.reasons import Gap
 
 _BEFORE_ALL_NS: Final = -(1 << 62)
@@ -82,16 +84,13 @@ class Pairing:
         written = self._run_windows()
         return join_outcomes([*written, self._write()], decided_until_ns=self._complete_ns)
 
-    def recall(self, table: pa.Table) -> None:
-        """Learn who reports from where, from rows before those that are taken.
+    def places(self) -> list[Place]:
+        """Where proxies report from, as far as rows have been looked at."""
+        return read_places(self._state, self._complete_ns)
 
-        Args:
-            table: as for ``take``; the last row of each reporter and address is enough.
-        """
-        nothing = np.zeros(table.num_rows, dtype=np.int64)
-        happenings = read_happenings(table, self._state.registers, tolerance_ns=nothing)
-        self._state.reserve()
-        self._state.memory.see(happenings.rows)
+    def learn(self, places: Iterable[Place]) -> None:
+        """Learn who reported from where before the rows that are taken."""
+        learn_places(self._state, places)
 
     def _check_order(self, received: npt.NDArray[np.int64]) -> None:
         before = np.concatenate([[self._complete_ns], received[:-1]])

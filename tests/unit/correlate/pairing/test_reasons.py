@@ -29,13 +29,15 @@ def test_attempts_are_no_sign_that_their_caller_is_sampled(mesh: SimulatedMesh) 
     assert list(found.reasons.values()) == ["unknown", "unknown"]
 
 
-def test_what_is_recalled_explains_what_follows(mesh: SimulatedMesh) -> None:
+def test_what_is_learned_explains_what_follows(mesh: SimulatedMesh) -> None:
     before = make_calls(mesh, 2)
     after = make_calls(mesh, 1, lose="destination", start=10 * MINUTE)
 
-    def reason(recalled: pa.Table) -> str:
+    def reason(table: pa.Table) -> str:
+        earlier = Pairing(PairingOptions())
+        earlier.take(table, watermark_ns=EPOCH + 5 * MINUTE)
         pairing = Pairing(PairingOptions())
-        pairing.recall(recalled)
+        pairing.learn(earlier.places())
         found = Found()
         found.add(pairing.take(after, watermark_ns=EPOCH + 20 * MINUTE))
         (told,) = found.reasons.values()
