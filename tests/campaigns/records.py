@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from meshtrail.collect.payloads import encode_json
 from meshtrail.correlate.inventory import parse_inventory
-from meshtrail.correlate.ledger import LEDGER_COLUMNS, Ledger
+from meshtrail.correlate.ledger import LEDGER_COLUMNS, LEDGER_TEXTS, Ledger
 from meshtrail.correlate.shared_keys import SharedKeys
 from meshtrail.model.entry import (
     PAYLOAD_BYTES_MAX,
@@ -117,7 +117,12 @@ def check_batch(records: Sequence[Record]) -> dict[str, Any]:
 def _keep_account(events: pa.Table) -> int:
     """Let the ledger read events, and go on until it has nothing more to say; how much it said."""
     ledger = Ledger(recording_since_ns=NOW_NS, keys=SharedKeys(_INVENTORY))
-    steps = list(ledger.take(events.select(LEDGER_COLUMNS)))
+    table = events.select(LEDGER_COLUMNS)
+    for name in LEDGER_TEXTS:
+        # As the ledger reads them from segments.
+        coded = table.column(name).dictionary_encode()
+        table = table.set_column(LEDGER_COLUMNS.index(name), name, coded)
+    steps = list(ledger.take(table))
     last_ns = pc.max(events.column("received_time")).as_py()
     steps += ledger.pass_time(last_ns + _AFTERWARDS_NS)
     # Each has to become the payload of an entry.
