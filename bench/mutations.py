@@ -1,6 +1,7 @@
-"""Mutation campaigns: hostile records and messages through decode and collect.
+"""Mutation campaigns: hostile records, messages, exports and texts through decode and collect.
 
-    ./dev bench mutations [--records 1000000] [--frames 100000] [--seed N]
+    ./dev bench mutations [--records 1000000] [--frames 100000] [--exports 100000]
+                          [--readers 1000000] [--seed N]
 
 Prints one JSON object; ``faults`` must be empty, else the exit status is 1. A short form runs with
 the tests (tests/faults/test_mutations.py).
@@ -21,17 +22,18 @@ from tests.campaigns.watch import run_campaign
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_ITEMS = {"records": 1_000_000, "frames": 100_000, "exports": 100_000, "readers": 1_000_000}
 _PROGRESS_S = 10
 
 
 def main() -> None:
-    """Run both campaigns and print what they came to."""
+    """Run the campaigns and print what they came to."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--records", type=int, default=1_000_000)
-    parser.add_argument("--frames", type=int, default=100_000)
+    for name, items in _ITEMS.items():
+        parser.add_argument(f"--{name}", type=int, default=items)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    wanted = {"records": options.records, "frames": options.frames}
+    wanted = {name: getattr(options, name) for name in _ITEMS}
     facts = {
         name: run_campaign(
             name, seed=options.seed, items_min=items, progress=_report(name, items)

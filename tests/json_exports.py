@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from meshtrail.sources.otlp_frame import Signal
 
+_DECODER = json.JSONDecoder(parse_int=str)
+"""Numbers of any length."""
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
@@ -88,7 +90,7 @@ def elements(group: JsonGroup, name: str) -> list[str]:
     at = skip_space(text, 1)
     while text[at] != "]":
         at = skip_space(text, at + (text[at] == ","))
-        _, end = json.JSONDecoder().raw_decode(text, at)
+        _, end = _DECODER.raw_decode(text, at)
         found.append(text[at:end])
         at = skip_space(text, end)
     return found
@@ -103,11 +105,11 @@ def read_group(text: str, known: Sequence[str]) -> JsonGroup:
     at = skip_space(text, 1 + skip_space(text, 0))
     while text[at] != "}":
         start = skip_space(text, at + (text[at] == ","))
-        key, at = json.JSONDecoder().raw_decode(text, start)
+        key, at = _DECODER.raw_decode(text, start)
         is_single &= text[start:at] == f'"{key}"' and spellings.get(key, key) not in seen
         is_single &= key in spellings
         at = skip_space(text, skip_space(text, at) + 1)
-        _, end = json.JSONDecoder().raw_decode(text, at)
+        _, end = _DECODER.raw_decode(text, at)
         seen.add(spellings.get(key, key))
         members[key] = text[at:end]
         at = skip_space(text, end)

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from google.protobuf import message_factory
+from google.protobuf.message import DecodeError
+
+from meshtrail.sources.otlp_frame import ResourcePart
+from meshtrail.sources.otlp_groups import request_descriptor
 from tests.als_messages import length_delimited
 
 if TYPE_CHECKING:
@@ -13,6 +18,10 @@ if TYPE_CHECKING:
 UNKNOWN = length_delimited(9, b"unknown")
 UNKNOWN_GROUP = b"\x0b\x00\x00\x0c"
 """What upb takes and ptars does not."""
+GROUP: Any = message_factory.GetMessageClass(
+    request_descriptor().file.message_types_by_name["Scope"]
+)
+"""Contexts and parts as bytes: what upb says of one level, whatever the others hold."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +122,52 @@ def read_fields(data: bytes) -> list[tuple[int, int, bytes]]:
 def read_resources(body: bytes) -> list[Resource]:
     """An export as protobuf understands it: of a field that is said twice the last counts."""
     return [_read_resource(element) for element in _contents(body, 1)]
+
+
+def is_protobuf(body: bytes, levels: int = 3) -> bool:
+    """Whether protobuf takes it, and on each of so many levels what it holds."""
+    try:
+        GROUP.FromString(body)
+    except DecodeError:
+        return False
+    number = 1 if levels == 3 else 2
+    return levels == 1 or all(
+        is_protobuf(content, levels - 1)
+        for found, wire_type, content in read_fields(body)
+        if (found, wire_type) == (number, 2)
+    )
+
+
+def is_plain(resource: Resource) -> bool:
+    scopes = all(scope.parts or scope == Scope(None, []) for scope in resource.scopes)
+    return scopes and (resource.records_count > 0 or resource.schema_url is None)
+
+
+def parts_by_reading(body: bytes) -> list[ResourcePart] | None:
+    """The parts of an export; None where it has to be refused."""
+    if not is_protobuf(body):
+        return None
+    resources = read_resources(body)
+    if body and not resources:
+        return None
+    spelled_out = [export(resource) for resource in resources]
+    messages = [
+        length_delimited(1, content)
+        for number, wire_type, content in read_fields(body)
+        if (number, wire_type) == (1, 2)
+    ]
+    is_all = sum(map(len, messages)) == len(body)
+    if len(messages) == 1:
+        messages = [body]
+    return [
+        ResourcePart(
+            message,
+            resource.resource,
+            resource.records_count,
+            is_all and len(known) == len(message) and is_plain(resource),
+        )
+        for message, resource, known in zip(messages, resources, spelled_out, strict=True)
+    ]
 
 
 def _read_resource(element: bytes) -> Resource:

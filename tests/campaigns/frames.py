@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import random  # noqa: TID251 - seeded: the same batch each time
 import tempfile
 from pathlib import Path
@@ -17,14 +15,7 @@ from meshtrail.collect.payloads import encode_json
 from meshtrail.errors import InputError
 from meshtrail.journal import Framing
 from meshtrail.log.intake import make_entries
-from meshtrail.model.entry import (
-    HEADER_BYTES,
-    EntryFlags,
-    EntryType,
-    PayloadFormat,
-    decode_header,
-    decode_prefix,
-)
+from meshtrail.model.entry import EntryType, PayloadFormat
 from meshtrail.sources.als_frame import (
     RECORDS_COUNT_MAX,
     frame_descriptor,
@@ -34,9 +25,8 @@ from meshtrail.sources.als_frame import (
 from meshtrail.sources.als_identifier import decode_identifier
 from meshtrail.sources.als_schema import http_descriptor, tcp_descriptor
 from meshtrail.sources.als_slices import slice_messages
-from meshtrail.sources.derive import derive_events
-from meshtrail.sources.streams import Streams
-from meshtrail.units import LeafIndex, UnixNanos
+from meshtrail.units import UnixNanos
+from tests.campaigns.journal_checks import check_entries, check_streams
 from tests.campaigns.mutator import Mutator
 from tests.campaigns.reception import receive
 from tests.campaigns.seeds import http_seeds, message_seeds, tcp_seeds
@@ -46,7 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from meshtrail.journal import JournalSlice
-    from meshtrail.log.intake import EntryBatch
     from meshtrail.sources.als_frame import FrameShape
 
 SIZES: Final = (1, 10, 100, 500, 1_000, 2_000)
@@ -169,27 +158,11 @@ def check_journal(
     slices: Sequence[JournalSlice], accepted: Sequence[Sequence[bytes]]
 ) -> list[dict[str, Any]]:
     """Every stream opened, without holes, closed with its totals, all its messages there."""
-    faults: list[dict[str, Any]] = []
-    streams: dict[int, list[tuple[Any, bytes]]] = {}
-    for part in slices:
-        for index, row in enumerate(part.rows):
-            if row["framing"] != Framing.BLOB:
-                streams.setdefault(int(row["stream"]), []).append((row, bytes(part.frame(index))))
-    found = []
-    for rows in streams.values():
-        seqs = [int(row["first_seq"]) for row, _ in rows]
-        counts = [int(row["records_count"]) for row, _ in rows]
-        if seqs != [sum(counts[:at]) for at in range(len(rows))]:
-            faults.append({"fault": "holes in seq", "seqs": seqs[:50]})
-        kinds = [int(row["entry_type"]) for row, _ in rows]
-        if kinds[0] != EntryType.STREAM_OPENED or kinds[-1] != EntryType.STREAM_CLOSED:
-            faults.append({"fault": "not opened and closed", "kinds": kinds[:50]})
-        records = [(row, data) for row, data in rows if row["entry_type"] == EntryType.RECORD]
-        closed = json.loads(rows[-1][1])
-        totals = (sum(int(row["records_count"]) for row, _ in records), len(records))
-        if (closed["records"], closed["frames"]) != totals:
-            faults.append({"fault": "wrong totals", "closed": closed, "totals": totals})
-        found.append([_as_kept(row, data) for row, data in records])
+    faults, streams = check_streams(slices)
+    found = [
+        [_as_kept(row, data) for row, data in rows if row["entry_type"] == EntryType.RECORD]
+        for rows in streams
+    ]
     # The collector's own stream has no records; neither has one whose first message was refused.
     want = [kept for messages in accepted if (kept := expect_kept(messages))]
     got = [kept for kept in found if kept]
@@ -255,46 +228,6 @@ def split_strictly(data: bytes) -> list[tuple[int, bytes]] | None:
         fields.append((tag >> 3, data[position : position + length]))
         position += length
     return fields
-
-
-def check_entries(batch: EntryBatch, slices: Sequence[JournalSlice]) -> list[dict[str, Any]]:
-    """One entry for each record that was counted, with its exact bytes, and one event for each."""
-    want = {}
-    for part in slices:
-        for index, row in enumerate(part.rows):
-            for at, payload in enumerate(_payloads(row, bytes(part.frame(index)))):
-                want[int(row["stream"]), int(row["first_seq"]) + at] = payload
-    blobs = {hashlib.sha256(blob).digest(): blob for blob in batch.blobs}
-    got = {}
-    for entry in batch.entries.to_pylist():
-        header, payload = decode_header(entry), entry[HEADER_BYTES:]
-        if header.flags & EntryFlags.PREFIX:
-            payload = blobs[decode_prefix(payload).sha256]
-        got[header.stream, header.seq] = payload
-    if got != want or len(batch.entries) != len(want):
-        wrong = [key for key in got.keys() | want.keys() if got.get(key) != want.get(key)]
-        counts = {"got": len(batch.entries), "want": len(want)}
-        return [{"fault": "entries", "at": wrong[:5], **counts}]
-    events = derive_events(
-        batch.entries,
-        log="o",
-        start=LeafIndex(0),
-        streams=Streams(),
-        read_blob=blobs.__getitem__,
-    )
-    keys = zip(events.column("stream").to_pylist(), events.column("seq").to_pylist(), strict=True)
-    if set(keys) != want.keys() or events.num_rows != len(want):
-        return [{"fault": "events", "got": events.num_rows, "want": len(want)}]
-    return []
-
-
-def _payloads(row: Any, data: bytes) -> list[bytes]:  # noqa: ANN401 - a row of a numpy array
-    """The payload of each entry that a journal frame becomes."""
-    if row["framing"] == Framing.BLOB:
-        return []
-    if row["framing"] == Framing.WHOLE:
-        return [data]
-    return slice_frame(data, PayloadFormat(row["payload_format"]))
 
 
 def _as_kept(row: Any, data: bytes) -> tuple[str, int, bytes]:  # noqa: ANN401 - as above

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from tests.campaigns.byte_mutator import ByteMutator
 from tests.campaigns.wire import (
     END_GROUP,
     FIXED32,
@@ -120,7 +121,7 @@ _BAD_TEXTS: Final = (
 _DEPTHS: Final = (1, 2, 3, 10, 63, 64, 98, 99, 100, 101, 102, 150, 400, 1_500)
 
 
-class Mutator:
+class Mutator(ByteMutator):
     """Bends messages of one type.
 
     Args:
@@ -128,6 +129,7 @@ class Mutator:
         seeds: valid messages to start from.
         rng: the only source of chance.
         large_share: how many texts become a MiB long.
+        texts: more texts to put in.
     """
 
     def __init__(
@@ -137,24 +139,17 @@ class Mutator:
         rng: random.Random,
         *,
         large_share: float = 0.0001,
+        texts: Sequence[bytes] = (),
     ) -> None:
-        self._rng = rng
-        self._seeds = seeds
+        super().__init__(seeds, rng)
         self._large_share = large_share
+        self._texts = (*_TEXTS, *texts)
         self._trees = [decode_fields(seed, descriptor) for seed in seeds]
         self._tree_steps: tuple[Callable[[list[Field]], None], ...] = (
             *(self._change_text, self._change_number) * 3,
             *(self._repeat_field, self._drop_field, self._splice_field, self._shuffle_fields),
             *(self._swap_wire_type, self._add_unknown, self._add_group, self._add_raw),
         )
-        self._byte_steps: tuple[Callable[[bytearray], None], ...] = (
-            *(self._flip_bits, self._truncate, self._insert_bytes, self._delete_bytes),
-            *(self._overwrite_bytes, self._splice_bytes),
-        )
-
-    def valid(self) -> bytes:
-        """One of the messages to start from, as it is."""
-        return self._rng.choice(self._seeds)
 
     def mutate(self) -> bytes:
         """A message that was bent once or a few times."""
@@ -173,10 +168,7 @@ class Mutator:
                 return data
         else:
             data = rng.choice(self._seeds)
-        bent = bytearray(data)
-        for _ in range(rng.choice((1, 1, 1, 2, 5))):
-            rng.choice(self._byte_steps)(bent)
-        return bytes(bent)
+        return self.bend(data)
 
     # ── on the tree ──
 
@@ -189,9 +181,11 @@ class Mutator:
         if rng.random() < self._large_share:
             field.value = b"/" + b"a" * LARGE_BYTES
         elif rng.random() < 0.15:
-            field.value = rng.choice(_TEXTS)[:8] + rng.choice(_BAD_TEXTS) + rng.choice((b"", b"z"))
+            field.value = (
+                rng.choice(self._texts)[:8] + rng.choice(_BAD_TEXTS) + rng.choice((b"", b"z"))
+            )
         else:
-            field.value = rng.choice(_TEXTS)
+            field.value = rng.choice(self._texts)
 
     def _change_number(self, fields: list[Field]) -> None:
         numbers = [field for field in fields if isinstance(field.value, int)]
@@ -233,7 +227,7 @@ class Mutator:
         rng = self._rng
         number = rng.choice((1, 2, 15, 16, 99, 18_999, 19_000, 536_870_911, rng.randint(1, 60)))
         wire_type = rng.choice((VARINT, FIXED64, LENGTH, FIXED32))
-        value = rng.choice(_NUMBERS) if wire_type == VARINT else rng.choice(_TEXTS)
+        value = rng.choice(_NUMBERS) if wire_type == VARINT else rng.choice(self._texts)
         fields.insert(rng.randint(0, len(fields)), Field(number, wire_type, value))
 
     def _add_group(self, fields: list[Field]) -> None:
@@ -256,7 +250,7 @@ class Mutator:
         rng = self._rng
         number = rng.choice((1, 2, 3, 4, 5, 8, 15, 16, 25, 60, 0, 536_870_911, 536_870_912, 2**32))
         length_min = rng.choice((1, 2, 5, 6, 9, 10, 11))
-        text = rng.choice(_TEXTS)
+        text = rng.choice(self._texts)
         tag = encode_varint(number << 3 | LENGTH)
         long_tag = encode_varint(number << 3 | LENGTH, length_min=length_min)
         huge = rng.choice(
@@ -274,31 +268,3 @@ class Mutator:
         )
         at = rng.choice((0, len(fields), rng.randint(0, len(fields))))
         fields.insert(at, Field(0, RAW, rng.choice(forms)))
-
-    # ── on the bytes ──
-
-    def _flip_bits(self, data: bytearray) -> None:
-        if data:
-            for _ in range(self._rng.choice((1, 1, 2, 8))):
-                data[self._rng.randrange(len(data))] ^= 1 << self._rng.randrange(8)
-
-    def _truncate(self, data: bytearray) -> None:
-        del data[self._rng.randint(0, len(data)) :]
-
-    def _insert_bytes(self, data: bytearray) -> None:
-        at = self._rng.randint(0, len(data))
-        data[at:at] = self._rng.randbytes(self._rng.choice((1, 1, 2, 4, 16)))
-
-    def _delete_bytes(self, data: bytearray) -> None:
-        at = self._rng.randint(0, len(data))
-        del data[at : at + self._rng.choice((1, 1, 2, 4, 16))]
-
-    def _overwrite_bytes(self, data: bytearray) -> None:
-        if data:
-            value = self._rng.choice((0x00, 0x7F, 0x80, 0xFF, 0x0A, 0x0B, 0x0C))
-            data[self._rng.randrange(len(data))] = value
-
-    def _splice_bytes(self, data: bytearray) -> None:
-        """The beginning of one message and the end of another."""
-        other = self._rng.choice(self._seeds)
-        data[self._rng.randint(0, len(data)) :] = other[self._rng.randint(0, len(other)) :]

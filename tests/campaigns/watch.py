@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).resolve().parents[2]
 BATCH_S_MAX: Final = 120
 """A batch that takes longer hangs."""
+PEAK_MIB_MAX: Final = 1_536
+"""More than any batch may take."""
 _FAULTS_MAX: Final = 20
 
 
@@ -31,6 +33,7 @@ class Campaign:
         totals: the numbers that batches report, added up.
         faults: crashes, hangs and differences, each with what is needed to see it again.
         rss_mib: resident memory of the worker after each batch.
+        peak_mib: the most that it ever had during one.
     """
 
     name: str
@@ -38,6 +41,7 @@ class Campaign:
     totals: Counter[str] = field(default_factory=Counter)
     faults: list[dict[str, Any]] = field(default_factory=list)
     rss_mib: list[float] = field(default_factory=list)
+    peak_mib: float = 0.0
     batches: int = 0
     elapsed_s: float = 0.0
 
@@ -50,7 +54,7 @@ class Campaign:
             **{name: round(value, 1) for name, value in self.totals.items()},
             "elapsed_s": round(self.elapsed_s, 1),
             f"{self.name}_per_s": round(self.totals[self.name] / max(self.elapsed_s, 0.001)),
-            "rss_peak_mib": max(self.rss_mib, default=0.0),
+            "rss_peak_mib": self.peak_mib,
             "rss_median_mib_by_quarter": [
                 sorted(part)[len(part) // 2]
                 for part in (
@@ -99,6 +103,11 @@ def _run_worker(campaign: Campaign, items_min: int, progress: Callable[[int], No
                 continue
             campaign.batches += 1
             campaign.rss_mib.append(report.pop("rss_mib"))
+            peak_mib = report.pop("peak_mib")
+            campaign.peak_mib = max(campaign.peak_mib, peak_mib)
+            if peak_mib > PEAK_MIB_MAX:
+                fault = {"fault": "memory", "batch": report["end"], "peak_mib": peak_mib}
+                campaign.faults.append(fault)
             campaign.faults += report.pop("differences")
             del report["end"]
             campaign.totals.update(report)

@@ -13,16 +13,18 @@ import argparse
 import importlib
 import itertools
 import json
-import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+CAMPAIGNS: Final = ("records", "frames", "exports", "readers")
+"""Modules beside this one."""
 
 
 def main() -> None:
     """Run batches until the parent has enough."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("campaign", choices=("records", "frames"))
+    parser.add_argument("campaign", choices=CAMPAIGNS)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--first", type=int, required=True)
     parser.add_argument("--rows", type=int, nargs=2)
@@ -35,7 +37,9 @@ def main() -> None:
     for number in itertools.count(options.first):
         batch = campaign.make_batch(options.seed, number)
         say(begin=number, items=len(batch))
-        say(end=number, rss_mib=resident_mib(), **campaign.check_batch(batch))
+        forget_peak()
+        report = campaign.check_batch(batch)
+        say(end=number, rss_mib=resident_mib("VmRSS"), peak_mib=resident_mib("VmHWM"), **report)
 
 
 def say(**facts: Any) -> None:
@@ -44,10 +48,16 @@ def say(**facts: Any) -> None:
     sys.stdout.flush()
 
 
-def resident_mib() -> float:
-    """Memory that is resident now."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return round(pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20), 1)
+def forget_peak() -> None:
+    """Begin anew with the most memory that was ever resident."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def resident_mib(name: str) -> float:
+    """Memory that is resident now (``VmRSS``), or was at most (``VmHWM``)."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    kib = int(status.partition(f"{name}:")[2].split()[0])
+    return round(kib / 1024, 1)
 
 
 if __name__ == "__main__":

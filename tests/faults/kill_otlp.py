@@ -49,12 +49,22 @@ class Door(Protocol):
         ...
 
 
-def send_http(up: UpProcess, texts: list[str], *, seconds_max: float) -> bool:
+def send_json(up: UpProcess, texts: list[str], *, seconds_max: float) -> bool:
     """JSON over HTTP."""
+    body = json_export(Signal.LOGS, *texts)
+    return _post(up, body, kind="application/json", seconds_max=seconds_max)
+
+
+def send_protobuf(up: UpProcess, texts: list[str], *, seconds_max: float) -> bool:
+    """Protobuf over HTTP."""
+    body = export_of(*texts)
+    return _post(up, body, kind="application/x-protobuf", seconds_max=seconds_max)
+
+
+def _post(up: UpProcess, body: bytes, *, kind: str, seconds_max: float) -> bool:
     connection = http.client.HTTPConnection(up.ready["otlp_http"], timeout=seconds_max)
     try:
-        body = json_export(Signal.LOGS, *texts)
-        connection.request("POST", "/v1/logs", body, {"content-type": "application/json"})
+        connection.request("POST", "/v1/logs", body, {"content-type": kind})
         return connection.getresponse().status == 200
     except (OSError, http.client.HTTPException):
         return False
@@ -73,7 +83,11 @@ def send_grpc(up: UpProcess, texts: list[str], *, seconds_max: float) -> bool:
     return True
 
 
-DOORS: tuple[Door, ...] = (send_http, send_grpc)
+DOORS: dict[str, Door] = {
+    "JSON over HTTP": send_json,
+    "protobuf over gRPC": send_grpc,
+    "protobuf over HTTP": send_protobuf,
+}
 
 
 class Sender(threading.Thread):
@@ -82,13 +96,14 @@ class Sender(threading.Thread):
     def __init__(self, number: int, up: UpProcess, stopping: threading.Event) -> None:
         super().__init__(name=f"sender-{number}", daemon=True)
         self.acknowledged: list[str] = []
+        self.exports_count = 0
         self.retries_count = 0
         self._number = number
         self._up = up
         self._stopping = stopping
 
     def run(self) -> None:
-        send = DOORS[self._number % len(DOORS)]
+        send = list(DOORS.values())[self._number % len(DOORS)]
         first = 0
         while not self._stopping.is_set():
             texts = [
@@ -101,6 +116,7 @@ class Sender(threading.Thread):
                 self.retries_count += 1
                 time.sleep(RETRY_S)  # as an exporter does, but sooner
             self.acknowledged += texts
+            self.exports_count += 1
             first += RECORDS_PER_EXPORT
 
 
@@ -129,12 +145,17 @@ def run_campaign(folder: Path, *, rounds: int, seed: int, senders_count: int = 3
         stopping.set()
         up.close()
     log = read_log(up.data, parse_vkey(up.ready["vkey"]))
-    repeated_count = _check(log, {text for sender in senders for text in sender.acknowledged})
+    found = _check(log, {text for sender in senders for text in sender.acknowledged})
+    exports = {
+        list(DOORS)[number % len(DOORS)]: sender.exports_count
+        for number, sender in enumerate(senders)
+    }
     acknowledged = sum(len(sender.acknowledged) for sender in senders)
     retries = sum(sender.retries_count for sender in senders)
     return (
-        f"seed {seed}: killed {dict(kills)}; {acknowledged} records acknowledged after {retries} "
-        f"retries, {repeated_count} of them sealed again as duplicates"
+        f"seed {seed}: killed {dict(kills)}; exports acknowledged {exports} after {retries} "
+        f"retries; of their {acknowledged} records all are in the log, which has {len(found)}, "
+        f"{sum(map(sum, found.values()))} of them again, flagged as duplicates"
     )
 
 
@@ -156,8 +177,8 @@ def _kill_one(up: UpProcess, chance: random.Random) -> str:
     return victim
 
 
-def _check(log: FoundLog, acknowledged: set[str]) -> int:
-    """Check that the log holds what it must; returns how many duplicates there are."""
+def _check(log: FoundLog, acknowledged: set[str]) -> dict[str, list[bool]]:
+    """Check that the log holds what it must; returns by record whether each entry is flagged."""
     assert len(log.entries) == log.published[0]
     for stream, entries in log.streams().items():
         assert [entry.seq for entry in entries] == list(range(len(entries))), stream
@@ -171,7 +192,7 @@ def _check(log: FoundLog, acknowledged: set[str]) -> int:
     assert acknowledged <= found.keys(), sorted(acknowledged - found.keys())[:5]
     for name, are_flagged in found.items():
         assert are_flagged == [False] + [True] * (len(are_flagged) - 1), name
-    return sum(map(sum, found.values()))
+    return found
 
 
 def main() -> int:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import random  # noqa: TID251 - seeded: a failure comes again
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from google.protobuf import message_factory
-from google.protobuf.message import DecodeError
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +16,7 @@ from meshtrail.sources import otlp_frame
 from meshtrail.sources.otlp_frame import ResourcePart, cut_export
 from meshtrail.sources.otlp_groups import request_descriptor
 from meshtrail.sources.otlp_slices import slice_exports
-from tests.als_messages import length_delimited, varint
+from tests.als_messages import varint
 from tests.campaigns.mutator import Mutator
 from tests.otlp_exports import (
     UNKNOWN,
@@ -27,18 +25,14 @@ from tests.otlp_exports import (
     Scope,
     export,
     export_of,
+    parts_by_reading,
     payloads_of,
-    read_fields,
     read_resources,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-GROUP: Any = message_factory.GetMessageClass(
-    request_descriptor().file.message_types_by_name["Scope"]
-)
-"""Contexts and parts as bytes: what upb says of one level, whatever the others hold."""
 MUTATIONS_COUNT = 20_000
 
 SEEDS = [
@@ -84,52 +78,6 @@ SHORT = st.one_of(st.binary(max_size=4), st.sampled_from([bytes(126), bytes(127)
 SCOPES = fields([1, 2, 2, 2, 3], SHORT, 4)
 ELEMENTS = fields([1, 2, 2, 2, 3], st.one_of(SHORT, SCOPES, SCOPES, SCOPES), 4)
 BODIES = fields([1] * 12 + [2], ELEMENTS, 2)
-
-
-def is_protobuf(body: bytes, levels: int = 3) -> bool:
-    """Whether protobuf takes it, and on each of so many levels what it holds."""
-    try:
-        GROUP.FromString(body)
-    except DecodeError:
-        return False
-    number = 1 if levels == 3 else 2
-    return levels == 1 or all(
-        is_protobuf(content, levels - 1)
-        for found, wire_type, content in read_fields(body)
-        if (found, wire_type) == (number, 2)
-    )
-
-
-def is_plain(resource: Resource) -> bool:
-    scopes = all(scope.parts or scope == Scope(None, []) for scope in resource.scopes)
-    return scopes and (resource.records_count > 0 or resource.schema_url is None)
-
-
-def parts_by_reading(body: bytes) -> list[ResourcePart] | None:
-    """The parts of an export; None where it has to be refused."""
-    if not is_protobuf(body):
-        return None
-    resources = read_resources(body)
-    if body and not resources:
-        return None
-    spelled_out = [export(resource) for resource in resources]
-    messages = [
-        length_delimited(1, content)
-        for number, wire_type, content in read_fields(body)
-        if (number, wire_type) == (1, 2)
-    ]
-    is_all = sum(map(len, messages)) == len(body)
-    if len(messages) == 1:
-        messages = [body]
-    return [
-        ResourcePart(
-            message,
-            resource.resource,
-            resource.records_count,
-            is_all and len(known) == len(message) and is_plain(resource),
-        )
-        for message, resource, known in zip(messages, resources, spelled_out, strict=True)
-    ]
 
 
 def parts(body: bytes) -> list[ResourcePart] | None:

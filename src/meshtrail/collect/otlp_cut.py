@@ -138,16 +138,20 @@ def _cut_metrics(export: Export) -> list[CutPart]:
         found = cut_json_export(export.body, export.signal)
         resources = {part.resource for part in found}
         records_count = sum(len(part.payloads) for part in found)
+        is_plain = all(part.is_plain for part in found)
     else:
         parts = cut_export(export.body)
         resources = {part.resource for part in parts}
         records_count = sum(part.records_count for part in parts)
-    if not records_count:
+        # What else stands beside metrics is refused when they are cut.
+        is_plain = records_count > 0 or all(part.is_plain for part in parts)
+    pieces = [] if is_plain else [_whole(export.body)]
+    if records_count:
+        counters = cut_otlp_metrics(export.body, is_json=export.is_json)
+        pieces.append(Piece(counters.payload, 1, Framing.WHOLE, _COUNTERS[export.is_json]))
+    if not pieces:
         return []
-    resource = resources.pop() if len(resources) == 1 else None
-    counters = cut_otlp_metrics(export.body, is_json=export.is_json)
-    piece = Piece(counters.payload, 1, Framing.WHOLE, _COUNTERS[export.is_json])
-    return [CutPart(resource, [piece])]
+    return [CutPart(resources.pop() if len(resources) == 1 else None, pieces)]
 
 
 def _with_whole(export: Export, parts: list[CutPart], are_plain: list[bool]) -> list[CutPart]:

@@ -107,3 +107,35 @@ def test_of_metrics_what_counts_records_is_kept_on_the_stream_of_their_resource(
     assert piece.is_counters
     # One metric, which counts no records: of it there are a digest and a number.
     assert piece.data[32:40] == (1).to_bytes(8, "big")
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        '{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"lost"}]}]}],"resourceMetrics":[%s]}',
+        '{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"lost"}],"metrics":[]}]},%s]}',
+    ],
+)
+def test_metrics_in_json_of_which_a_part_stands_twice_are_kept_whole_besides(again: str) -> None:
+    body = (again % '{"scopeMetrics":[{"metrics":[{"name":"server.uptime"}]}]}').encode()
+    cut = cut_body(of(body, Signal.METRICS, is_json=True))
+    ((_, (whole, counters)),) = cut.parts
+    assert (whole.data, whole.payload_format) == (body, PayloadFormat.OTLP_FRAME)
+    assert counters.is_counters
+
+
+@pytest.mark.parametrize(
+    ("body", "is_json"),
+    [
+        (field(1, field(1, resource()) + field(9, b"more")), False),
+        (field(1, field(2, field(9, b"more"))), False),
+        (b'{"resourceMetrics":[{"more":1}]}', True),
+        (b'{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{}],"metrics":[]}]}]}', True),
+    ],
+)
+def test_an_export_of_metrics_that_holds_something_else_alone_is_kept_whole(
+    body: bytes, *, is_json: bool
+) -> None:
+    cut = cut_body(of(body, Signal.METRICS, is_json=is_json))
+    ((_, (whole,)),) = cut.parts
+    assert (whole.data, whole.payload_format) == (body, PayloadFormat.OTLP_FRAME)
