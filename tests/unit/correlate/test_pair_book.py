@@ -8,7 +8,7 @@ import pytest
 
 from meshtrail.correlate.pair_book import ENTRIES_MAX, PAIRED_COLUMNS, PairBook
 from meshtrail.model.event import EVENT_SCHEMA
-from tests.unit.correlate.ledger_events import at
+from tests.unit.correlate.ledger_events import S, at
 
 if TYPE_CHECKING:
     from meshtrail.correlate.statements import Statement
@@ -141,6 +141,21 @@ def test_what_a_known_clock_says_is_not_paired_with_another_time() -> None:
     book = PairBook()
     told(book, skewed(rows, "web", 0, **off), until_s=300)
     assert counts(book)["db", "paired"] == 0
+
+
+def test_records_that_come_in_batches_are_waited_for() -> None:
+    """Between clocks that are minutes off, any two requests of a connection might be one."""
+    off = {"time_offset": 0, "time_error": MINUTE}
+    first, second = both(0, 1, 40_000), both(2, 2, 40_000)
+    for row in first + second:
+        row.update(off, request_id=bytes([1 + row["log_index"] // 2]) * 16)
+    for row in (first[1], second[0]):
+        row["received_time"] += 10 * S
+    rows = sorted(first + second, key=lambda row: int(row["received_time"]))
+    book = PairBook()
+    pairs = [book.take(pa.Table.from_pylist(rows, schema=SCHEMA)), book.pass_time(at(60))]
+    same = [one for table in pairs for one in table.column("same_request_id").to_pylist()]
+    assert same == [True, True]
 
 
 @pytest.mark.parametrize("cut", range(1, 6))

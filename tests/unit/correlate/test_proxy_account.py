@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import random  # noqa: TID251 - seeded runs, no secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -60,6 +60,18 @@ def settle(account: ProxyAccount, *pushes: Push) -> list[Loss]:
     for one in pushes:
         account.add_push(one)
     return account.settle(received_before_ns=10**6 * S)
+
+
+@pytest.mark.parametrize("ahead_s", [-600, 0, 600])
+@pytest.mark.parametrize(("since_s", "missing"), [(200, 0), (0, 5_000)])
+def test_a_process_is_older_than_the_recording_by_the_clock_of_the_collector(
+    ahead_s: int, since_s: int, missing: int
+) -> None:
+    account = ProxyAccount(recording_since_ns=since_s * S)
+    first = push(300, 5_000, started_s=100)
+    first = replace(first, at_ns=first.at_ns + ahead_s * S)
+    second = replace(first, at_ns=first.at_ns + 10 * S, received_ns=first.received_ns + 10 * S)
+    assert sum(loss.missing_min for loss in settle(account, first, second)) == missing
 
 
 def test_a_process_that_started_under_our_eyes_is_accounted_for_from_its_start() -> None:
