@@ -72,9 +72,10 @@ class Reporting:
         """Number of the process that runs."""
         return max(bisect_right(self.starts_ns, true_ns) - 1, 0)
 
-    def stream(self, what: int, true_ns: int) -> int:
-        """A stream is of one process, and of one log of it."""
-        return (self.number * 10 + what) * 100 + self.process_at(true_ns)
+    def stream(self, what: int, true_ns: int, *, reconnects_ns: list[int]) -> int:
+        """A stream is of one process, of one log of it, and of one connection."""
+        process, connection = self.process_at(true_ns), bisect_right(reconnects_ns, true_ns)
+        return ((self.number * 10 + what) * 10 + process) * 10 + connection
 
 
 def never(_: Row) -> bool:
@@ -90,12 +91,14 @@ class Faults:
         drops: the buffer has no room for a record, and the proxy counts that.
         loses: a record or a count leaves the proxy, and does not arrive.
         forgets: a record of a process that was over before; it never was.
+        reconnects_ns: when all streams were opened anew.
     """
 
     omits: Callable[[Row], bool] = never
     drops: Callable[[Row], bool] = never
     loses: Callable[[Row], bool] = never
     forgets: Callable[[Row], bool] = never
+    reconnects_ns: list[int] = field(default_factory=list)
 
 
 class ReportingMesh(SimulatedMesh):
@@ -190,7 +193,7 @@ class ReportingMesh(SimulatedMesh):
         row["payload_format"] = "als-http" if is_http else "als-tcp"
         if reporting.is_otlp:
             row["payload_format"] = "otlp-log"
-        row["stream"] = reporting.stream(1 if is_http else 2, end)
+        row["log"] = 1 if is_http else 2
         self.rows.append(row)
 
     # ── what comes in ────────────────────────────────────────────────────────────────────────────
@@ -203,6 +206,11 @@ class ReportingMesh(SimulatedMesh):
             mine = [row for row in self.rows if row["pod"] is reporting.pod]
             self._flush(reporting, mine)
             pushes = self._pushes(reporting, mine, seconds) if reporting.pushes else []
+            for row in [*mine, *pushes]:
+                reconnects_ns = self.faults.reconnects_ns
+                row["stream"] = reporting.stream(
+                    row["log"], row["end"], reconnects_ns=reconnects_ns
+                )
             arrived += [row for row in [*mine, *pushes] if self.has_arrived(row)]
         arrived.sort(key=lambda row: int(row["received_time"]))
         for index, row in enumerate(arrived):
@@ -244,7 +252,7 @@ class ReportingMesh(SimulatedMesh):
             "source": "envoy-metrics",
             "payload_format": "envoy-metrics",
             "is_duplicate": False,
-            "stream": reporting.stream(3, true_ns),
+            "log": 3,
             "reporter_id": reporting.pod.node,
             "reporter_spiffe_id": reporting.pod.spiffe_id,
             "pod": reporting.pod,
@@ -282,8 +290,13 @@ class _Counts:
         dropped = [row for row in logged if faults.drops(row)]
         written = [row for row in logged if not faults.drops(row)]
         self._written = _Moments([row for row in written if row["source"] == "envoy-als"])
-        self._exported = _Moments([row for row in written if row["source"] == "otlp"])
         self._dropped = _Moments(dropped)
+        # An export is answered, or not: unlike the others these know what became of them.
+        exports = [
+            row | {"end": row["received_time"]} for row in written if row["source"] == "otlp"
+        ]
+        self._exported = _Moments([row for row in exports if not faults.loses(row)])
+        self._failed = _Moments([row for row in exports if faults.loses(row)])
 
     def at(self, until_ns: int, *, since_ns: int, before: int) -> Row:
         """As Envoy says it: what was never counted is not there."""
@@ -307,6 +320,7 @@ class _Counts:
             "logs_written": ended(self._written) + 2 * before,
             "logs_dropped": ended(self._dropped),
             "otlp_logs_written": ended(self._exported),
+            "otlp_logs_dropped": ended(self._failed),
         }
         return {name: count for name, count in (said | figures).items() if count}
 

@@ -60,6 +60,8 @@ GRACE_NS: Final = 10_000_000_000
 few."""
 SILENT_PUSHES: Final = 3
 """So many counts in a row that did not come make a reporter silent."""
+UNHEARD_NS: Final = 300_000_000_000
+"""So long is waited besides where nobody else was heard either: the collector may be down."""
 
 QUIET_NS: Final = 600_000_000_000
 """Longer than any grace: a log may have slept for a month."""
@@ -133,7 +135,7 @@ class Ledger:
         self._noticed: list[Statement] = []
         self._since_ns = recording_since_ns
         self._step_ns = recording_since_ns // STEP_NS * STEP_NS + STEP_NS
-        self._last_ns = recording_since_ns
+        self._last_ns = self._heard_ns = recording_since_ns
         self._reporters = Reporters()
         self._proxies: list[_Proxy] = []
         self._outages = Outages()
@@ -194,7 +196,11 @@ class Ledger:
         self._clocks.take_pairs(self._pairs.take(events), self._reporters)
         if self.keys is not None:
             self._noticed += self.keys.take(events)
-        self._last_ns = int(events.column("received_time")[-1].as_py())
+        received = events.column("received_time").to_numpy()
+        self._last_ns = int(received[-1])
+        heard = np.flatnonzero(numbers >= 0)
+        if len(heard):
+            self._heard_ns = int(received[heard[-1]])
 
     def _take_records(self, events: pa.Table, numbers: npt.NDArray[np.int64]) -> None:
         is_record = pc.is_in(events.column("kind"), _RECORDS).to_numpy()
@@ -286,7 +292,10 @@ class Ledger:
         if proxy.push is None or not proxy.interval_ns or proxy.is_silent:
             return
         since_ns = proxy.push.received_ns
-        if until_ns - GRACE_NS > since_ns + SILENT_PUSHES * proxy.interval_ns:
+        waited_ns = until_ns - GRACE_NS - max(since_ns, self._outages.last_end_ns)
+        if self._heard_ns < since_ns + proxy.interval_ns:
+            waited_ns -= UNHEARD_NS
+        if waited_ns > SILENT_PUSHES * proxy.interval_ns:
             proxy.is_silent = True
             yield statements.finding(
                 self._reporters.all[number],

@@ -24,6 +24,11 @@ class Outages:
         self._down: deque[tuple[int, int]] = deque(maxlen=_OUTAGES_MAX)
         self._resets: defaultdict[int, list[int]] = defaultdict(list)
 
+    @property
+    def last_end_ns(self) -> int:
+        """Since when the collector has been running, as far as is known."""
+        return self._down[-1][1] if self._down else 0
+
     def add_downtime(self, from_ns: int, until_ns: int) -> None:
         """Note that the collector did not run; in the order of time."""
         self._down.append((from_ns, until_ns))

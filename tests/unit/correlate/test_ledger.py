@@ -119,6 +119,17 @@ def test_a_proxy_whose_counts_stop_is_a_finding_once() -> None:
     assert found["from_ns"] == at(30.01)
 
 
+def test_nobody_is_silent_while_nobody_is_heard() -> None:
+    """The collector may be down, and says so only when it is up again."""
+    before = [one for who in "ab" for one in counts(written=[0, 0, 0], who=who)]
+    up = own("stream_opened", 100, about="collect")
+    after = [count(at_s, 0, who=who) for who in "ab" for at_s in range(106, 600, 10)]
+    assert findings(*before, up, *after) == []
+    alone = [one for one in after if one["reporter_id"] == "a"]
+    (found,) = findings(*before, *alone)
+    assert (found["about"], found["cause"]) == ("b", "silent")
+
+
 def test_a_proxy_that_goes_on_counting_is_not_silent() -> None:
     assert findings(*counts(written=[0] * 70)) == []
 

@@ -14,6 +14,14 @@ def test_a_downtime_that_touches_the_time_explains_it_for_everybody() -> None:
     assert known.explain(1, 50, 99) is Cause.UNKNOWN
 
 
+def test_the_end_of_the_last_downtime_is_known() -> None:
+    known = Outages()
+    assert known.last_end_ns == 0
+    known.add_downtime(100, 200)
+    known.add_downtime(300, 400)
+    assert known.last_end_ns == 400
+
+
 def test_a_reset_explains_what_its_own_reporter_misses() -> None:
     known = Outages()
     known.add_reset(1, 100)

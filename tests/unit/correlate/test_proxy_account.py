@@ -74,6 +74,23 @@ def test_a_process_is_older_than_the_recording_by_the_clock_of_the_collector(
     assert sum(loss.missing_min for loss in settle(account, first, second)) == missing
 
 
+def test_a_clock_that_is_set_back_makes_nothing_missing() -> None:
+    account = ProxyAccount(recording_since_ns=0)
+    missing = []
+    for at_s in range(100, 200, 5):
+        # By 30 s, at 130 s; two requests between any two counts, the last of them is lost.
+        back_s = 30 if at_s >= 130 else 0
+        one = push(at_s, 2 * (at_s - 100) // 5 + (at_s == 195), started_s=90)
+        account.add_push(replace(one, at_ns=one.at_ns - back_s * S))
+        account.add_records(ends(at_s + 1 - back_s, at_s + 2 - back_s))
+        losses = account.settle(received_before_ns=(at_s - 9) * S)
+        missing += [loss.missing_min for loss in losses]
+    assert account.given_up_count == 1
+    assert missing == []
+    (loss,) = account.settle(received_before_ns=300 * S)
+    assert (loss.missing_min, loss.missing_max) == (1, 1)
+
+
 def test_a_process_that_started_under_our_eyes_is_accounted_for_from_its_start() -> None:
     account = ProxyAccount(recording_since_ns=0)
     account.add_records(ends(102.5, 103))
