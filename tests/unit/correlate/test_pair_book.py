@@ -135,12 +135,21 @@ def test_ends_whose_clocks_are_minutes_apart_are_paired(by_ns: int, *, known: bo
     assert counts(book)["db", "paired"] == 2
 
 
-def test_what_a_known_clock_says_is_not_paired_with_another_time() -> None:
-    off = {"time_offset": 0, "time_error": 1_000_000}
-    rows = skewed([*both(0, 1, 40_000), *both(2, 50, 40_000)], "db", 3 * MINUTE, **off)
+@pytest.mark.parametrize("by_ns", [-3 * MINUTE, -S, S // 2, 3 * S, 3 * MINUTE])
+def test_a_clock_that_was_set_since_it_was_known_leaves_nobody_unpaired(by_ns: int) -> None:
+    known = {"time_offset": 0, "time_error": 1_000_000}
+    rows = skewed([*both(0, 1, 40_000), *both(2, 50, 40_001)], "db", by_ns, **known)
     book = PairBook()
-    told(book, skewed(rows, "web", 0, **off), until_s=300)
-    assert counts(book)["db", "paired"] == 0
+    assert told(book, skewed(rows, "web", 0, **known), until_s=300) == []
+    assert counts(book)["db", "paired"] == 2
+
+
+def test_a_known_clock_keeps_apart_what_one_connection_carried_at_different_times() -> None:
+    known = {"time_offset": 0, "time_error": 1_000_000}
+    rows = [call(0, 1, side="source"), call(1, 9, side="destination"), *both(2, 30, 40_001)]
+    book = PairBook()
+    told(book, [row | known for row in rows], until_s=300)
+    assert counts(book)["db", "paired"] == 1
 
 
 def test_records_that_come_in_batches_are_waited_for() -> None:
