@@ -54,6 +54,8 @@ FROM_NEITHER = {
     "missing_min": "of counters, gaps and findings",
     "missing_max": "of counters, gaps and findings",
     "detail": "of counters, gaps and findings",
+    "time_offset": "of reporters whose clock is known",
+    "time_error": "of reporters whose clock is known",
     "reporter_ip": "the stream of this test has none",
     "reporter_token": "the stream of this test has none",
     "reporter_conflict": "the stream of this test has none",

@@ -67,6 +67,8 @@ UNDER_WAY_NS: Final = 2_000_000_000
 """So long a proxy keeps what it has counted before it sends it: a second, if not told otherwise."""
 SILENT_PUSHES: Final = 3
 """So many counts in a row that did not come make a reporter silent."""
+UNHEARD_NS: Final = 300_000_000_000
+"""So long is waited besides where nobody else was heard either: the collector may be restarting."""
 
 PLACES_EVERY_NS: Final = 1_200_000_000_000
 """How often it is told where proxies report from: less than a start reads of the log again."""
@@ -178,7 +180,7 @@ class Ledger:
         start = 0
         while start < len(received):
             if received[start] >= self._step_ns:
-                yield from self.pass_time(int(received[start]))
+                yield from self._pass_time(int(received[start]), is_now=False)
             end = int(np.searchsorted(received, self._step_ns))
             self._take(events.slice(start, end - start))
             start = end
@@ -186,15 +188,21 @@ class Ledger:
     def pass_time(self, now_ns: int) -> Iterator[Step]:
         """Go on to a moment until which nothing more can come in.
 
+        Args:
+            now_ns: at most now; the collector has been running until then.
+
         Yields:
             The steps that end before it.
         """
+        yield from self._pass_time(now_ns, is_now=True)
+
+    def _pass_time(self, now_ns: int, *, is_now: bool) -> Iterator[Step]:
         quiet_ns = self._last_ns + QUIET_NS
         while now_ns >= self._step_ns:
             if self._step_ns > quiet_ns:
                 # Nothing came for so long that nothing is left to say of it.
                 self._step_ns = max(now_ns // STEP_NS * STEP_NS, self._step_ns)
-            yield Step(self._step_ns, list(self._close_step(self._step_ns)))
+            yield Step(self._step_ns, list(self._close_step(self._step_ns, is_now=is_now)))
             self._step_ns += STEP_NS
 
     def _take(self, events: pa.Table) -> None:
@@ -209,7 +217,11 @@ class Ledger:
         self._clocks.take_pairs(self._pairs.take(events), self._reporters)
         if self.keys is not None:
             self._noticed += self.keys.take(events)
-        self._last_ns = int(events.column("received_time")[-1].as_py())
+        received = events.column("received_time").to_numpy()
+        self._last_ns = int(received[-1])
+        heard = np.flatnonzero(numbers >= 0)
+        if len(heard):
+            self._heard_ns = int(received[heard[-1]])
 
     def _take_records(self, events: pa.Table, numbers: npt.NDArray[np.int64]) -> None:
         is_record = pc.is_in(events.column("kind"), _RECORDS).to_numpy()
@@ -253,18 +265,19 @@ class Ledger:
                 self._outages.add_reset(int(numbers[row]), one["received_time"])
         for row in np.flatnonzero(pc.equal(kinds, Kind.STREAM_OPENED.value).to_numpy()).tolist():
             one = events.slice(row, 1).to_pylist()[0]
+            if one["source"] == _OWN:
+                self._resumed_ns = one["received_time"]
             if numbers[row] < 0 and one["about"] == _COLLECT:
                 # Meanwhile other processes may have gone on to write of themselves.
                 heard = np.flatnonzero(numbers[:row] >= 0)
                 since = int(received[heard[-1]]) if len(heard) else self._heard_ns
                 self._outages.add_downtime(since, one["received_time"])
                 self._pairs.add_downtime(since, one["received_time"])
-                self._resumed_ns = one["received_time"]
         heard = np.flatnonzero(numbers >= 0)
         if len(heard):
             self._heard_ns = int(received[heard[-1]])
 
-    def _close_step(self, until_ns: int) -> Iterator[Statement]:
+    def _close_step(self, until_ns: int, *, is_now: bool) -> Iterator[Statement]:
         yield from self._noticed
         self._noticed.clear()
         self._clocks.take_pairs(self._pairs.pass_time(until_ns), self._reporters)
@@ -283,7 +296,7 @@ class Ledger:
             late_count = proxy.account.late_count
             proxy.minutes.add_count("late", until_ns // MINUTE_NS, late_count - proxy.late_count)
             proxy.late_count = late_count
-            yield from self._tell_silence(number, proxy, until_ns)
+            yield from self._tell_silence(number, proxy, until_ns, is_now=is_now)
             for one in proxy.minutes.close(until_ns):
                 yield statements.minute(self._reporters.all[number], **one)
 
@@ -316,14 +329,20 @@ class Ledger:
             cause = self._outages.explain(number, from_ns, loss.received_ns + UNDER_WAY_NS)
         return cause
 
-    def _tell_silence(self, number: int, proxy: _Proxy, until_ns: int) -> Iterator[Statement]:
+    def _tell_silence(
+        self, number: int, proxy: _Proxy, until_ns: int, *, is_now: bool
+    ) -> Iterator[Statement]:
         """Say once that a proxy's counts no longer come."""
         if proxy.push is None or not proxy.interval_ns or proxy.is_silent:
             return
         since_ns = proxy.push.received_ns
         due_ns = max(since_ns, self._resumed_ns) + SILENT_PUSHES * proxy.interval_ns
-        # Where nobody was heard any more, it may be the collector that did not run.
-        if until_ns - GRACE_NS > due_ns and self._heard_ns > due_ns:
+        if self._heard_ns <= due_ns:
+            if not is_now:
+                # Nobody was heard: the collector may have been down, and says so in what comes.
+                return
+            due_ns += UNHEARD_NS
+        if until_ns - GRACE_NS > due_ns:
             proxy.is_silent = True
             yield statements.finding(
                 self._reporters.all[number],

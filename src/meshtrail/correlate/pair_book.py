@@ -30,11 +30,16 @@ PAIRED_COLUMNS: Final = (*COLUMNS, "time_offset", "time_error")
 """The event columns that are read."""
 
 _MINUTE: Final = 60_000_000_000
-OPTIONS: Final = PairingOptions(late_ns=2 * _MINUTE, alive_ns=5 * _MINUTE, longest_ns=10 * _MINUTE)
-"""Shorter than pairing's own, so that a start has less of the log to read again."""
+_SECOND: Final = 1_000_000_000
+OPTIONS: Final = PairingOptions(
+    settle_ns=15 * _SECOND, late_ns=2 * _MINUTE, alive_ns=5 * _MINUTE, longest_ns=10 * _MINUTE
+)
+"""Shorter than pairing's own, so that a start has less of the log to read again; but records that
+come in batches, ten seconds late, are waited for before others are taken in their place."""
 
-TOLERANCE_NS: Final = 2_000_000_000
-"""How far two proxies' clocks may be apart at least where nothing is known of them."""
+TOLERANCE_NS: Final = 2 * _SECOND
+"""How far two proxies' clocks may be apart at least: one may have been set ahead by as much as its
+records were on their way."""
 
 _TOLERANCE_NS_MAX: Final = 60 * _MINUTE
 
@@ -193,18 +198,18 @@ class PairBook:
 def _tolerance(events: pa.Table) -> npt.NDArray[np.int64]:
     """How far the clock of each one's reporter may be from another's: int64[n].
 
-    Of two records the larger counts, so each is twice what it is off. Where nothing is known of a
-    clock, what came in seems to have been on its way for as long as that is wrong.
+    Of two records the larger counts, so each is twice what it is off. What came in seems to have
+    been on its way for as long as its clock is wrong; so it does where the clock is known, and was
+    set since.
     """
     received = events.column("received_time")
     ends = pc.coalesce(events.column("end_time"), events.column("time"), received)
+    known_ns = _filled(events, "time_offset")
     # Times are what a sender says: they may be so far apart that a difference overflows.
-    apart = np.abs(received.to_numpy().astype(np.float64) - ends.to_numpy())
-    unknown = np.maximum(2 * apart, TOLERANCE_NS)
-    off = np.abs(_filled(events, "time_offset")) + _filled(events, "time_error")
-    is_known = pc.is_valid(events.column("time_offset")).to_numpy()
-    tolerance: npt.NDArray[np.float64] = np.where(is_known, 2 * off, unknown)
-    return np.minimum(tolerance, _TOLERANCE_NS_MAX).astype(np.int64)
+    apart = np.abs(received.to_numpy().astype(np.float64) - ends.to_numpy() + known_ns)
+    off = np.abs(known_ns) + np.maximum(_filled(events, "time_error"), apart)
+    tolerance: npt.NDArray[np.float64] = np.clip(2 * off, TOLERANCE_NS, _TOLERANCE_NS_MAX)
+    return tolerance.astype(np.int64)
 
 
 def _filled(events: pa.Table, name: str) -> npt.NDArray[np.float64]:

@@ -103,8 +103,8 @@ class ProxyAccount:
             written some before.
 
     Attributes:
-        given_up_count: how often records came without counts for so long that their ends were let
-            go of; the account then begins anew with the next push.
+        given_up_count: how often the clock was set back, or records came without counts for so long
+            that their ends were let go of; the account then begins anew with the next push.
     """
 
     def __init__(self, *, recording_since_ns: int) -> None:
@@ -176,14 +176,20 @@ class ProxyAccount:
     def _settle(self, push: Push) -> Iterator[Loss]:
         last, self._last = self._last, push
         if last is None:
-            last = push.at_start() if push.started_ns >= self._recording_since_ns else push
+            # By the collector's clock: the proxy's own may be minutes off.
+            started_ns = push.received_ns - push.uptime_ns
+            last = push.at_start() if started_ns >= self._recording_since_ns else push
             self._begin(last, is_start=last is not push)
         elif not push.is_of_process_of(last):
             yield _restart(last, push)
             last = push.at_start()
             self._begin(last, is_start=True)
         if push.at_ns <= last.at_ns:
-            # Two ways to send them, or a clock that was set: nothing can be said between the two.
+            self._last = last
+            if push.at_ns < last.at_ns and push.stream == last.stream:
+                # The clock was set back: ends from before and from after cannot be told apart.
+                self._give_up()
+            # Else there are two ways to send them, and the later one said it all.
             return
         yield from self._lost_requests(push, last)
         connections = self._connections.settle(push)
@@ -226,6 +232,7 @@ class ProxyAccount:
     def _give_up(self) -> None:
         self.given_up_count += 1
         self._last = self._left_out = None
+        self._waiting.clear()
         self._recording_since_ns = INT64_MAX
         for book in self._books:
             book.forget()

@@ -43,9 +43,14 @@ class Push:
     uptime_s: int = 0
 
     @property
+    def uptime_ns(self) -> int:
+        """How long the process has run, at least: it tells whole seconds."""
+        return self.uptime_s * _NANOS
+
+    @property
     def started_ns(self) -> int:
         """When the process started, on the proxy's clock, to a second."""
-        return self.at_ns - self.uptime_s * _NANOS
+        return self.at_ns - self.uptime_ns
 
     def is_of_process_of(self, earlier: Push) -> bool:
         """Whether the process that counted ``earlier`` counted this, too."""
@@ -61,7 +66,7 @@ class Push:
         # A count that came in late makes the second differ, a clock that was set the first.
         is_same_start = abs(self.started_ns - earlier.started_ns) <= _SAME_NS
         passed_ns = self.received_ns - earlier.received_ns
-        grown_ns = (self.uptime_s - earlier.uptime_s) * _NANOS
+        grown_ns = self.uptime_ns - earlier.uptime_ns
         return is_same_start or grown_ns >= passed_ns - _SAME_NS
 
     def at_start(self) -> Push:

@@ -76,6 +76,7 @@ class Envoy:
         directory: Path,
         concurrency: int = 1,
         options: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         """Make one that is not started yet.
 
@@ -85,6 +86,7 @@ class Envoy:
             directory: where its files go.
             concurrency: worker threads.
             options: more of the command line.
+            environment: of the process; this one's if None.
         """
         self.name = name
         self._config = config
@@ -94,7 +96,8 @@ class Envoy:
         command = [str(find_binary()), "-c", str(self._config_file), "--disable-hot-restart"]
         command += ["--concurrency", str(concurrency), "--log-level", "warning"]
         command += ["--admin-address-path", str(self._address_file), *options]
-        self._process = ChildProcess(f"envoy {name}", command, log=directory / f"{name}.log")
+        log = directory / f"{name}.log"
+        self._process = ChildProcess(f"envoy {name}", command, log=log, environment=environment)
         self._admin = ""
 
     def __enter__(self) -> Self:

@@ -8,7 +8,7 @@ import pytest
 
 from meshtrail.correlate.pair_book import ENTRIES_MAX, PAIRED_COLUMNS, PairBook
 from meshtrail.model.event import EVENT_SCHEMA
-from tests.unit.correlate.ledger_events import at
+from tests.unit.correlate.ledger_events import S, at
 
 if TYPE_CHECKING:
     from meshtrail.correlate.statements import Statement
@@ -146,12 +146,36 @@ def test_ends_whose_clocks_are_minutes_apart_are_paired(by_ns: int, *, known: bo
     assert counts(book)["db", "paired"] == 2
 
 
-def test_what_a_known_clock_says_is_not_paired_with_another_time() -> None:
-    off = {"time_offset": 0, "time_error": 1_000_000}
-    rows = skewed([*both(0, 1, 40_000), *both(2, 50, 40_000)], "db", 3 * MINUTE, **off)
+@pytest.mark.parametrize("by_ns", [-3 * MINUTE, -S, S // 2, 3 * S, 3 * MINUTE])
+def test_a_clock_that_was_set_since_it_was_known_leaves_nobody_unpaired(by_ns: int) -> None:
+    known = {"time_offset": 0, "time_error": 1_000_000}
+    rows = skewed([*both(0, 1, 40_000), *both(2, 50, 40_001)], "db", by_ns, **known)
     book = PairBook()
-    told(book, skewed(rows, "web", 0, **off), until_s=300)
-    assert counts(book)["db", "paired"] == 0
+    assert told(book, skewed(rows, "web", 0, **known), until_s=300) == []
+    assert counts(book)["db", "paired"] == 2
+
+
+def test_a_known_clock_keeps_apart_what_one_connection_carried_at_different_times() -> None:
+    known = {"time_offset": 0, "time_error": 1_000_000}
+    rows = [call(0, 1, side="source"), call(1, 9, side="destination"), *both(2, 30, 40_001)]
+    book = PairBook()
+    told(book, [row | known for row in rows], until_s=300)
+    assert counts(book)["db", "paired"] == 1
+
+
+def test_records_that_come_in_batches_are_waited_for() -> None:
+    """Between clocks that are minutes off, any two requests of a connection might be one."""
+    off = {"time_offset": 0, "time_error": MINUTE}
+    first, second = both(0, 1, 40_000), both(2, 2, 40_000)
+    for row in first + second:
+        row.update(off, request_id=bytes([1 + row["log_index"] // 2]) * 16)
+    for row in (first[1], second[0]):
+        row["received_time"] += 10 * S
+    rows = sorted(first + second, key=lambda row: int(row["received_time"]))
+    book = PairBook()
+    pairs = [book.take(pa.Table.from_pylist(rows, schema=SCHEMA)), book.pass_time(at(60))]
+    same = [one for table in pairs for one in table.column("same_request_id").to_pylist()]
+    assert same == [True, True]
 
 
 @pytest.mark.parametrize("cut", range(1, 6))

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import random  # noqa: TID251 - seeded runs, no secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -62,6 +62,35 @@ def settle(account: ProxyAccount, *pushes: Push) -> list[Loss]:
     for one in pushes:
         account.add_push(one)
     return account.settle(received_before_ns=10**6 * S)
+
+
+@pytest.mark.parametrize("ahead_s", [-600, 0, 600])
+@pytest.mark.parametrize(("since_s", "missing"), [(200, 0), (0, 5_000)])
+def test_a_process_is_older_than_the_recording_by_the_clock_of_the_collector(
+    ahead_s: int, since_s: int, missing: int
+) -> None:
+    account = ProxyAccount(recording_since_ns=since_s * S)
+    first = push(300, 5_000, started_s=100)
+    first = replace(first, at_ns=first.at_ns + ahead_s * S)
+    second = replace(first, at_ns=first.at_ns + 10 * S, received_ns=first.received_ns + 10 * S)
+    assert sum(loss.missing_min for loss in settle(account, first, second)) == missing
+
+
+def test_a_clock_that_is_set_back_makes_nothing_missing() -> None:
+    account = ProxyAccount(recording_since_ns=0)
+    missing = []
+    for at_s in range(100, 200, 5):
+        # By 30 s, at 130 s; two requests between any two counts, the last of them is lost.
+        back_s = 30 if at_s >= 130 else 0
+        one = push(at_s, 2 * (at_s - 100) // 5 + (at_s == 195), started_s=90)
+        account.add_push(replace(one, at_ns=one.at_ns - back_s * S))
+        account.add_records(ends(at_s + 1 - back_s, at_s + 2 - back_s))
+        losses = account.settle(received_before_ns=(at_s - 9) * S)
+        missing += [loss.missing_min for loss in losses]
+    assert account.given_up_count == 1
+    assert missing == []
+    (loss,) = account.settle(received_before_ns=300 * S)
+    assert (loss.missing_min, loss.missing_max) == (1, 1)
 
 
 def test_a_process_that_started_under_our_eyes_is_accounted_for_from_its_start() -> None:

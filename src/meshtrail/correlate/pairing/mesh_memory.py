@@ -84,7 +84,8 @@ class MeshMemory:
     def last_reported_ns(self, addresses: Codes) -> Times:
         """When the proxy at each address last reported: int64[n], ``NEVER_NS`` if it never did."""
         known = self.reporter[addresses]
-        seen = np.where(known == NONE, NEVER_NS, self.reporter_ns[known])
+        seen = np.full(len(known), NEVER_NS)
+        seen[known != NONE] = self.reporter_ns[known[known != NONE]]
         return np.where(addresses == NONE, NEVER_NS, np.maximum(self.reported_ns[addresses], seen))
 
     def is_thin(self, addresses: Codes, *, from_ns: Times, until_ns: int) -> npt.NDArray[np.bool_]:
