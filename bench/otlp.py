@@ -27,6 +27,8 @@ from bench.harness.phase import SENDER, run_phase
 from tests.rig.recorder import running_recorder
 
 EXPORT_SENDER = "bench.harness.export_sender"
+LOGS_HTTP = "logs_http"
+PHASES = (*NAMES, LOGS_HTTP)
 
 
 def main() -> None:
@@ -35,15 +37,17 @@ def main() -> None:
     facts: dict[str, Any] = {"machine": describe_machine(), "recording": find_recording(options)}
     rounds = []
     for number in range(1, options.rounds + 1):
-        say(f"round {number} of {options.rounds}: {', '.join(NAMES)}, {options.seconds:g} s each …")
-        rounds.append({name: measure(name, options) for name in NAMES})
+        say(
+            f"round {number} of {options.rounds}: {', '.join(PHASES)}, {options.seconds:g} s each …"
+        )
+        rounds.append({name: measure(name, options) for name in PHASES})
     facts["rounds"] = rounds
     facts["otlp_share_percent_of_als_bytes"] = {
-        exported.value: compare(rounds, exported.value) for exported in Exported
+        name: compare(rounds, name) for name in PHASES if name != ALS
     }
     facts["ledger_share_of_cpu_percent"] = {
         name: statistics.median(one[name]["ledger_share_of_cpu_percent"] for one in rounds)
-        for name in NAMES
+        for name in PHASES
     }
     if not options.no_floor:
         say("measuring the one-thread floor …")
@@ -87,18 +91,21 @@ def find_recording(options: argparse.Namespace) -> dict[str, Any]:
 def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """One phase against a recorder of its own, on a fresh directory."""
     say(f"{name} …")
+    recorded = Exported.LOGS.value if name == LOGS_HTTP else name
+    words = [] if name == ALS else [recorded]
     with (
         tempfile.TemporaryDirectory(prefix="meshtrail-bench-") as directory,
         running_recorder(Path(directory)) as recorder,
     ):
         phase = run_phase(
             recorder,
-            recording=recording_path(options.recordings, name),
+            recording=recording_path(options.recordings, recorded),
             root=ROOT,
             seconds=options.seconds,
             rate=options.rate,
             sender=SENDER if name == ALS else EXPORT_SENDER,
-            words=[] if name == ALS else [name],
+            port=recorder.otlp_http_port if name == LOGS_HTTP else None,
+            words=[*words, "--http"] if name == LOGS_HTTP else words,
         )
         return phase.facts | {"exit_code_of_up": recorder.stop()}
 

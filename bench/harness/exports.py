@@ -27,16 +27,22 @@ class Exported(Enum):
     """What an export holds.
 
     Attributes:
-        path: of the gRPC method.
+        grpc_path: of the gRPC method.
+        http_path: where they are posted to.
     """
 
     LOGS = "logs"
     SPANS = "spans"
 
     @property
-    def path(self) -> str:
+    def grpc_path(self) -> str:
         """As above."""
         return f"/{SERVICE if self is Exported.LOGS else TRACES_SERVICE}/{METHOD}"
+
+    @property
+    def http_path(self) -> str:
+        """As above."""
+        return "/v1/logs" if self is Exported.LOGS else "/v1/traces"
 
 
 _ID_FIELDS = {

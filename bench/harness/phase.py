@@ -64,6 +64,7 @@ def run_phase(
     seconds: float,
     rate: float,
     sender: str = SENDER,
+    port: int | None = None,
     words: Sequence[str] = (),
 ) -> Phase:
     """Send for ``seconds`` to the running recorder and wait until all of it is published.
@@ -75,6 +76,7 @@ def run_phase(
         seconds: how long.
         rate: entries a second; 0 sends as fast as possible.
         sender: the module of the process that sends.
+        port: where it sends to; the recorder's gRPC door if None.
         words: more of its command line.
 
     Raises:
@@ -84,7 +86,7 @@ def run_phase(
     size_before = published_size(recorder.data)
     processes = ProcessWatch(recorder.pid)
     publication = PublicationWatch(recorder.data)
-    command = [sys.executable, "-m", sender, str(recording), str(recorder.port), *words]
+    command = [sys.executable, "-m", sender, str(recording), str(port or recorder.port), *words]
     command += ["--seconds", str(seconds), "--rate", str(rate)]
     with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as process:
         lines = process.stdout

@@ -18,7 +18,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from envoy.service.accesslog.v3 import als_pb2
 
@@ -36,6 +36,14 @@ SLEEP_S_MIN = 0.005
 SLEEP_S_MAX = 1.0
 """At the lowest rates: what the server asks meanwhile is answered within this time."""
 END_S_MAX = 120.0
+
+
+class Pausing(Protocol):
+    """What sends, or does nothing for a while."""
+
+    def pause(self, seconds: float) -> None:
+        """Do nothing for that long, but for what is queued and what has come."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +198,7 @@ def repeat(
             yield pass_number, frame
 
 
-def wait_for_turn(connection: Http2Connection, due_s: float, started: float) -> None:
+def wait_for_turn(connection: Pausing, due_s: float, started: float) -> None:
     """Return when it is so long since ``started``, or will be in a moment."""
     while (ahead_s := due_s - (time.monotonic() - started)) > SLEEP_S_MIN:
         connection.pause(min(ahead_s, SLEEP_S_MAX))
