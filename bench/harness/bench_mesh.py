@@ -21,7 +21,7 @@ from tests.rig.envoy import Envoy
 from tests.rig.load import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.rig.configuration import Config
@@ -124,27 +124,32 @@ def _make_path(rng: random.Random) -> str:
 
 
 @contextlib.contextmanager
-def running_bench_mesh(*, directory: Path, collector_port: int) -> Iterator[BenchMesh]:
-    """Run both Envoys, reporting to a collector in the clear."""
+def running_bench_mesh(
+    *, directory: Path, collector_port: int, add: Callable[[Config], None] | None = None
+) -> Iterator[BenchMesh]:
+    """Run both Envoys, reporting to a collector in the clear.
+
+    Args:
+        directory: of their files.
+        collector_port: of the access log service.
+        add: adds to the configuration of each what else it is to report.
+    """
     authority = Authority(directory / "certificates")
     collector = envoy_config.cluster(envoy_config.COLLECTOR_CLUSTER, collector_port, is_http2=True)
     services = {name: authority.issue(f"ns/shop/sa/{name}") for name in SERVICES}
     workloads = _issue_workloads(authority)
     callers = [one.identity.spiffe_id for one in workloads if one.name.startswith("workload-")]
-    destination = Envoy(
-        "destination",
-        _destination_config(authority, services, callers=callers, collector=collector),
-        directory=directory,
-    )
-    with destination:
-        source = Envoy(
-            "source",
-            _source_config(
-                authority, workloads, service_ports=destination.ports(), collector=collector
-            ),
-            directory=directory,
-        )
-        with source:
+
+    def envoy(name: str, config: Config) -> Envoy:
+        if add is not None:
+            add(config)
+        return Envoy(name, config, directory=directory)
+
+    at_services = _destination_config(authority, services, callers=callers, collector=collector)
+    with envoy("destination", at_services) as destination:
+        ports = destination.ports()
+        at_callers = _source_config(authority, workloads, service_ports=ports, collector=collector)
+        with envoy("source", at_callers) as source:
             yield BenchMesh(source, destination, source.ports()["outbound"])
 
 

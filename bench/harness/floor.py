@@ -6,6 +6,7 @@ product cannot be cheaper; how far it lies above is what the product adds.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import subprocess
@@ -16,23 +17,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from bench.harness.export_sender import plan_exports
+from bench.harness.exports import Exported
 from bench.harness.sender import plan_frames
 from meshtrail.model.entry import EntryHeader, EntryType, PayloadFormat
 from meshtrail.model.event import SEGMENT_SCHEMA
 from meshtrail.sources.als_decode import http_decoder
 from meshtrail.sources.als_slices import slice_messages
 from meshtrail.sources.derive import derive_events
+from meshtrail.sources.otlp_frame import cut_export
+from meshtrail.sources.otlp_slices import slice_exports
 from meshtrail.sources.streams import Streams
 from meshtrail.store.segment import write_segment
 from meshtrail.units import LeafIndex, UnixNanos
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from bench.harness.frames import Recording
 
 ENTRIES_COUNT = 65_536
+OTLP_ENTRIES_COUNT = 32_768
+FORMATS = {Exported.LOGS: PayloadFormat.OTLP_LOG, Exported.SPANS: PayloadFormat.OTLP_SPAN}
 ROUNDS = 3
 STREAM = 4_611_686_018_427_387_904
 RECEIVED_NS = UnixNanos(1_795_000_000_000_000_000)
@@ -51,24 +58,87 @@ def measure_floor(recording: Recording, *, path: Path, root: Path) -> dict[str, 
     Returns:
         JSON-ready: microseconds of CPU for each entry, by stage.
     """
+    with one_thread():
+        messages, counts = _http_messages(recording)
+        records = slice_messages(messages, PayloadFormat.ALS_HTTP, counts)
+        stages: dict[str, Callable[[], object]] = {
+            "slice": lambda: slice_messages(messages, PayloadFormat.ALS_HTTP, counts),
+            "decode": lambda: http_decoder().decode(records),
+            **plan_stages(records, PayloadFormat.ALS_HTTP),
+        }
+        figures = measure_stages(stages, len(records))
+    return {"entries_count": len(records), "us_per_entry": figures | _grpc_floor(path, root)}
+
+
+def measure_otlp_floor(recording: Recording, exported: Exported) -> dict[str, Any]:
+    """The floor of the stages of a recording of OTLP exports.
+
+    Args:
+        recording: the recorded exports.
+        exported: what they hold.
+
+    Returns:
+        JSON-ready: microseconds of CPU for each entry, and for each MiB of records, by stage.
+        ``cut`` is the framing that the collector's door looks at.
+    """
+    payload_format = FORMATS[exported]
+    bodies: list[bytes] = []
+    counts: list[int] = []
+    records_bytes = 0
+    for export in plan_exports(recording, exported, exports_max=OTLP_ENTRIES_COUNT):
+        if sum(counts) < OTLP_ENTRIES_COUNT:
+            bodies.append(recording.data[export.start : export.end].tobytes())
+            counts.append(export.entries_count)
+            records_bytes += export.entries_bytes
+    with one_thread():
+        messages, numbers = pa.array(bodies, pa.binary()), np.array(counts, dtype=np.int64)
+        records = slice_exports(messages, numbers)
+        stages: dict[str, Callable[[], object]] = {
+            "cut": lambda: [cut_export(body) for body in bodies],
+            "slice": lambda: slice_exports(messages, numbers),
+            **plan_stages(records, payload_format),
+        }
+        figures = measure_stages(stages, len(records))
+    mib = records_bytes / len(records) / 2**20
+    return {
+        "entries_count": len(records),
+        "us_per_entry": figures,
+        "us_per_mib": {name: round(value / mib) for name, value in figures.items()},
+    }
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Have Arrow work in this thread alone."""
+    cpu_count, io_count = pa.cpu_count(), pa.io_thread_count()
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
-    messages, counts = _http_messages(recording)
-    records = slice_messages(messages, PayloadFormat.ALS_HTTP, counts)
-    entries = _make_entries(records)
+    try:
+        yield
+    finally:
+        pa.set_cpu_count(cpu_count)
+        pa.set_io_thread_count(io_count)
+
+
+def plan_stages(
+    records: pa.Array, payload_format: PayloadFormat
+) -> dict[str, Callable[[], object]]:
+    """What is done with records of any kind once they are cut out of their messages."""
+    entries = _make_entries(records, payload_format)
     plain = entries.to_pylist()
     leaf_hashes = [hashlib.sha256(b"\0" + entry).digest() for entry in plain]
     table = _derive(entries).append_column(SEGMENT_SCHEMA.field("entry"), entries)
-    stages: dict[str, Callable[[], object]] = {
-        "slice": lambda: slice_messages(messages, PayloadFormat.ALS_HTTP, counts),
+    return {
         "leaf_hash": lambda: [hashlib.sha256(b"\0" + entry).digest() for entry in plain],
         "tree": lambda: _fold(leaf_hashes),
-        "decode": lambda: http_decoder().decode(records),
         "decode_and_map": lambda: _derive(entries),
         "parquet": lambda: write_segment(pa.BufferOutputStream(), [table], table.num_rows),
     }
-    figures = {name: round(_best_us(work, len(plain)), 2) for name, work in stages.items()}
-    return {"entries_count": len(plain), "us_per_entry": figures | _grpc_floor(path, root)}
+
+
+def measure_stages(stages: dict[str, Callable[[], object]], entries_count: int) -> dict[str, float]:
+    """Microseconds of CPU for each entry, by stage."""
+    return {name: round(_best_us(work, entries_count), 2) for name, work in stages.items()}
 
 
 def _http_messages(recording: Recording) -> tuple[pa.Array, Any]:
@@ -83,12 +153,12 @@ def _http_messages(recording: Recording) -> tuple[pa.Array, Any]:
     return pa.array(messages, pa.binary()), np.array(counts, dtype=np.int64)
 
 
-def _make_entries(records: pa.Array) -> pa.Array:
+def _make_entries(records: pa.Array, payload_format: PayloadFormat) -> pa.Array:
     """Entries as the sealer would make them of these records, all of one stream."""
     headers = (
         EntryHeader(
             entry_type=EntryType.RECORD,
-            payload_format=PayloadFormat.ALS_HTTP,
+            payload_format=payload_format,
             received_ns=UnixNanos(RECEIVED_NS + at * ARRIVAL_STEP_NS),
             stream=STREAM,
             seq=at + 1,

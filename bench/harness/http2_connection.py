@@ -4,7 +4,7 @@ Own code, because the load shares two cores with what is measured, and what real
 Envoy, which is C++. A message of 16 KB costs gRPC's Python client 60 to 160 us of CPU, nearly all
 of it in asyncio and around each call; the framing alone costs 26 us with the library ``h2``, and
 here 4 us, to which the kernel adds 5. Only what sending needs is here: one thread, no TLS, and of
-what the server answers nothing but that a stream has ended.
+what the server answers nothing but that a stream has ended, and how many bytes it said before.
 
 Messages are queued as views, not copied; the kernel copies them when they are flushed. So whoever
 changes the bytes of a message afterwards must call ``flush`` before.
@@ -17,6 +17,7 @@ import select
 import socket
 import struct
 import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -25,6 +26,7 @@ from bench.harness import http2_frames as http2
 if TYPE_CHECKING:
     from types import TracebackType
 
+LOOPBACK = "127.0.0.1"
 FLUSH_BYTES = 128 << 10
 """Written at once: a call for each message would cost as much as all of the framing."""
 BUFFERS_MAX = 512
@@ -33,6 +35,8 @@ RECEIVE_BYTES = 64 << 10
 
 _MESSAGE_PREFIX = struct.Struct(">BI")
 _PREFIX_BYTES = _MESSAGE_PREFIX.size
+EMPTY_ANSWER_BYTES = _PREFIX_BYTES
+"""What comes on a stream whose answer is a message without a field."""
 _UNCOMPRESSED = 0
 
 
@@ -45,12 +49,14 @@ class Stream:
         window: how many bytes the server still takes; below 0 when it has lowered its setting.
         is_finished: whether our last frame was queued.
         has_ended: whether the server's last frame came.
+        answer_bytes: what the server answered so far, with the prefix of its message.
     """
 
     number: int
     window: int
     is_finished: bool = False
     has_ended: bool = False
+    answer_bytes: int = 0
 
 
 class Http2Connection:
@@ -58,18 +64,32 @@ class Http2Connection:
 
     Every method raises ConnectionError when the server is gone, has sent the connection away, or
     has reset or ended a stream before that stream's last message.
+
+    Attributes:
+        answers: how many streams have ended, by the bytes of what was answered. A call that was
+            refused ends without a message, its status being in the trailers.
     """
 
-    def __init__(self, port: int) -> None:
-        self._authority = f"127.0.0.1:{port}"
-        self._socket = socket.create_connection(("127.0.0.1", port))
+    def __init__(self, port: int, *, source_ip: str = LOOPBACK) -> None:
+        """Connect.
+
+        Args:
+            port: of the server.
+            source_ip: of 127.0.0.0/8, where the connection comes from.
+        """
+        self._authority = f"{LOOPBACK}:{port}"
+        self._socket = socket.create_connection((LOOPBACK, port), source_address=(source_ip, 0))
         # The end of a burst must not wait for the acknowledgement of its beginning.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.settimeout(0)
         self._readable, self._writable = select.poll(), select.poll()
         self._readable.register(self._socket, select.POLLIN)
         self._writable.register(self._socket, select.POLLOUT)
+        self.answers: Counter[int] = Counter()
         self._streams: dict[int, Stream] = {}
+        self._opened_count = 0
+        self._heads: dict[str, bytes] = {}
+        self._answered_bytes = 0
         self._window = http2.WINDOW_BYTES_DEFAULT
         self._stream_window = http2.WINDOW_BYTES_DEFAULT
         self._frame_bytes_max = http2.FRAME_BYTES_MAX_DEFAULT
@@ -91,33 +111,36 @@ class Http2Connection:
     ) -> None:
         self._socket.close()
 
+    @property
+    def open_count(self) -> int:
+        """Streams that the server has not ended."""
+        return len(self._streams)
+
     def open_stream(self, path: str) -> Stream:
         """Call a method, whose path it is; messages can be sent at once."""
-        stream = Stream(2 * len(self._streams) + 1, self._stream_window)
+        stream = Stream(2 * self._opened_count + 1, self._stream_window)
+        self._opened_count += 1
         self._streams[stream.number] = stream
-        headers = [
-            (":method", "POST"),
-            (":scheme", "http"),
-            (":path", path),
-            (":authority", self._authority),
-            ("te", "trailers"),
-            ("content-type", "application/grpc"),
-        ]
         self._queued.append(
             http2.encode_frame(
                 http2.HEADERS,
-                http2.encode_headers(headers),
+                self._headers(path),
                 stream=stream.number,
                 flags=http2.END_HEADERS,
             )
         )
         return stream
 
-    def send(self, stream: Stream, message: memoryview) -> None:
+    def send(self, stream: Stream, message: memoryview, *, is_last: bool = False) -> None:
         """Queue a message, and return when all of it is queued or written.
 
         Waits, without using CPU, for as long as the server takes nothing on this stream, whatever
         it would take on others.
+
+        Args:
+            stream: where.
+            message: its bytes, without a prefix.
+            is_last: whether no other follows.
         """
         prefix = _MESSAGE_PREFIX.pack(_UNCOMPRESSED, len(message))
         at, end = -_PREFIX_BYTES, len(message)
@@ -126,8 +149,10 @@ class Http2Connection:
             if size <= 0:
                 self._wait_for_window(stream)
                 continue
-            head = http2.encode_head(http2.DATA, size, stream.number)
             after = at + size
+            stream.is_finished = is_last and after == end
+            flags = http2.END_STREAM if stream.is_finished else 0
+            head = http2.encode_head(http2.DATA, size, stream.number, flags)
             if at < 0:
                 head += prefix[at:] if after >= 0 else prefix[at:after]
             self._queued.append(head)
@@ -169,6 +194,13 @@ class Http2Connection:
         time.sleep(seconds)  # the pace of the load: what is due later must not be sent now
         self._receive()
 
+    def wait_for_room(self, *, streams_max: int) -> None:
+        """Return when fewer streams than that have not ended; waits without using CPU."""
+        while len(self._streams) >= streams_max:
+            self.flush()
+            self._readable.poll()
+            self._receive()
+
     def wait_for_ends(self, *, seconds_max: float) -> None:
         """Flush, and return when the server has ended every stream.
 
@@ -177,15 +209,29 @@ class Http2Connection:
         """
         self.flush()
         deadline = time.monotonic() + seconds_max
-        while open_count := sum(not stream.has_ended for stream in self._streams.values()):
+        while self._streams:
             left_s = deadline - time.monotonic()
             if left_s <= 0 or not self._readable.poll(left_s * 1000):
                 raise TimeoutError(
-                    f"{open_count} of {len(self._streams)} streams have not ended "
+                    f"{len(self._streams)} of {self._opened_count} streams have not ended "
                     f"{seconds_max} s after their last message"
                 )
             self._receive()
             self.flush()
+
+    def _headers(self, path: str) -> bytes:
+        """The header block of a call."""
+        if path not in self._heads:
+            headers = [
+                (":method", "POST"),
+                (":scheme", "http"),
+                (":path", path),
+                (":authority", self._authority),
+                ("te", "trailers"),
+                ("content-type", "application/grpc"),
+            ]
+            self._heads[path] = http2.encode_headers(headers)
+        return self._heads[path]
 
     def _wait_for_window(self, stream: Stream) -> None:
         while stream.window <= 0 or self._window <= 0:
@@ -204,11 +250,11 @@ class Http2Connection:
             raise ConnectionError(f"the server at {self._authority} closed the connection")
         increments, frames, self._received = http2.decode_frames(self._received + data)
         streams = self._streams
-        for stream, increment in increments:
-            if stream:
-                streams[stream].window += increment
-            else:
+        for number, increment in increments:
+            if not number:
                 self._window += increment
+            elif (stream := streams.get(number)) is not None:  # else it has ended meanwhile
+                stream.window += increment
         for frame in frames:
             self._take(frame)
 
@@ -219,14 +265,26 @@ class Http2Connection:
             self._queued.append(http2.encode_frame(http2.SETTINGS, flags=http2.ACK))
         elif frame.frame_type == http2.PING and not is_ack:
             self._queued.append(http2.encode_frame(http2.PING, frame.payload, flags=http2.ACK))
-        elif frame.frame_type in {http2.HEADERS, http2.DATA} and frame.flags & http2.END_STREAM:
-            self._end(self._streams[frame.stream])
+        elif frame.frame_type in {http2.HEADERS, http2.DATA}:
+            self._take_answer(frame)
         elif frame.frame_type == http2.RST_STREAM:
             reason = http2.describe_reset(frame.payload)
             raise ConnectionError(f"the server reset stream {frame.stream}: {reason}")
         elif frame.frame_type == http2.GOAWAY:
             reason = http2.describe_goaway(frame.payload)
             raise ConnectionError(f"the server sent the connection away: {reason}")
+
+    def _take_answer(self, frame: http2.Frame) -> None:
+        stream = self._streams[frame.stream]
+        if frame.frame_type == http2.DATA and frame.payload:
+            stream.answer_bytes += len(frame.payload)
+            self._answered_bytes += len(frame.payload)
+            if self._answered_bytes > http2.WINDOW_BYTES_DEFAULT // 2:
+                increment = http2.encode_increment(self._answered_bytes)
+                self._queued.append(http2.encode_frame(http2.WINDOW_UPDATE, increment))
+                self._answered_bytes = 0
+        if frame.flags & http2.END_STREAM:
+            self._end(stream)
 
     def _apply(self, settings: dict[int, int]) -> None:
         self._frame_bytes_max = settings.get(http2.MAX_FRAME_SIZE, self._frame_bytes_max)
@@ -238,6 +296,9 @@ class Http2Connection:
 
     def _end(self, stream: Stream) -> None:
         stream.has_ended = True
+        # Not kept, or a connection with a stream for each message would grow without end.
+        del self._streams[stream.number]
+        self.answers[stream.answer_bytes] += 1
         if not stream.is_finished:
             raise ConnectionError(
                 f"the server ended stream {stream.number} before its last message"

@@ -32,12 +32,18 @@ class Usage:
     cpu_s: list[float] = field(default_factory=list)
     rss_bytes: list[int] = field(default_factory=list)
 
-    def figures(self, *, entries_count: int) -> dict[str, Any]:
-        """JSON-ready: CPU for each entry, and memory's peak and slope."""
-        spent_s = self.cpu_s[-1] - self.cpu_s[0]
+    @property
+    def spent_s(self) -> float:
+        """CPU seconds from the first sample to the last."""
+        return self.cpu_s[-1] - self.cpu_s[0]
+
+    def figures(self, *, entries_count: int, records_bytes: float) -> dict[str, Any]:
+        """JSON-ready: CPU for each entry and MiB of records, and memory's peak and slope."""
+        spent_s = self.spent_s
         elapsed_s = self.times[-1] - self.times[0]
         return {
             "cpu_us_per_entry": round(spent_s / max(entries_count, 1) * 1e6, 2),
+            "cpu_us_per_mib": round(spent_s / max(records_bytes, 1) * 2**20 * 1e6),
             "cpu_share_of_one_core": round(spent_s / elapsed_s, 3) if elapsed_s else 0.0,
             "rss_peak_mib": round(max(self.rss_bytes) / 2**20, 1),
             "rss_slope_mib_per_min": round(self._slope() * 60 / 2**20, 2),

@@ -68,15 +68,20 @@ def record(out: Path, *, requests_count: int, seed: int) -> dict[str, Any]:
 
 def _end_mesh(mesh: BenchMesh, *, requests_count: int) -> int:
     """End the source, so that every connection is logged too; returns what both ends flushed."""
-    source_count = _wait_until_flushed(mesh.source, requests_count)
+    source_count = wait_until_flushed(mesh.source, requests_count)
     if dropped_count := mesh.source.records_dropped():
         raise RuntimeError(f"the source Envoy dropped {dropped_count} records")
     connections_count = sum(mesh.destination.connections_accepted(name) for name in SERVICES)
     mesh.source.stop()
-    return source_count + _wait_until_flushed(mesh.destination, requests_count + connections_count)
+    return source_count + wait_until_flushed(mesh.destination, requests_count + connections_count)
 
 
-def _wait_until_flushed(envoy: Envoy, records_count: int) -> int:
+def wait_until_flushed(envoy: Envoy, records_count: int) -> int:
+    """Return when Envoy has handed so many records to its streams; how many it was.
+
+    Raises:
+        TimeoutError: it has not in ``FLUSH_S_MAX``.
+    """
     deadline = time.monotonic() + FLUSH_S_MAX
     while (flushed_count := envoy.records_flushed()) < records_count:
         if time.monotonic() > deadline:

@@ -18,7 +18,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from envoy.service.accesslog.v3 import als_pb2
 
@@ -38,14 +38,12 @@ SLEEP_S_MAX = 1.0
 END_S_MAX = 120.0
 
 
-@dataclass(slots=True)
-class Sent:
-    """How much was sent so far."""
+class Pausing(Protocol):
+    """What sends, or does nothing for a while."""
 
-    entries_count: int = 0
-    entries_bytes: int = 0
-    frames_count: int = 0
-    passes_count: int = 0
+    def pause(self, seconds: float) -> None:
+        """Do nothing for that long, but for what is queued and what has come."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +56,38 @@ class Outgoing:
     entries_count: int
     entries_bytes: int
     is_http: bool
+
+
+@dataclass(slots=True)
+class Sent:
+    """How much was sent so far."""
+
+    entries_count: int = 0
+    entries_bytes: int = 0
+    frames_count: int = 0
+    frames_bytes: int = 0
+    passes_count: int = 0
+
+    def add(self, frame: Outgoing) -> None:
+        """Count a frame."""
+        self.entries_count += frame.entries_count
+        self.entries_bytes += frame.entries_bytes
+        self.frames_count += 1
+        self.frames_bytes += frame.end - frame.start
+
+    def report(self, *, elapsed_s: float, cpu_s: float, streams_count: int) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "entries_count": self.entries_count,
+            "entries_bytes": self.entries_bytes,
+            "frames_count": self.frames_count,
+            "frames_bytes": self.frames_bytes,
+            "passes_count": self.passes_count,
+            "streams_count": streams_count,
+            "elapsed_s": round(elapsed_s, 3),
+            "entries_per_s": round(self.entries_count / elapsed_s),
+            "cpu_us_per_entry": round(cpu_s / self.entries_count * 1e6, 2),
+        }
 
 
 def plan_frames(
@@ -112,7 +142,7 @@ def send(
                 connection.send(stream, memoryview(identifiers[recorded_stream]))
         connection.flush()
         print("ready", flush=True)
-        frames = _repeat(recording, planned, before_pass=connection.flush)
+        frames = repeat(recording, planned, before_pass=connection.flush)
         report = _send_frames(
             connection, streams, frames, data=recording.data.data, seconds=seconds, rate=rate
         )
@@ -139,20 +169,18 @@ def _send_frames(
     for pass_number, frame in frames:
         sent.passes_count = pass_number + 1
         if rate:
-            _wait_for_turn(connection, sent.entries_count / rate, started)
+            wait_for_turn(connection, sent.entries_count / rate, started)
         if time.monotonic() - started >= seconds:
             break
         connection.send(next(turns[frame.recorded_stream]), data[frame.start : frame.end])
-        sent.frames_count += 1
-        sent.entries_count += frame.entries_count
-        sent.entries_bytes += frame.entries_bytes
+        sent.add(frame)
     connection.flush()
     elapsed_s, cpu_s = time.monotonic() - started, time.process_time() - started_cpu
     streams_count = sum(map(len, streams.values()))
-    return _report(sent, elapsed_s=elapsed_s, cpu_s=cpu_s, streams_count=streams_count)
+    return sent.report(elapsed_s=elapsed_s, cpu_s=cpu_s, streams_count=streams_count)
 
 
-def _repeat(
+def repeat(
     recording: Recording, planned: list[Outgoing], *, before_pass: Callable[[], None]
 ) -> Iterator[tuple[int, Outgoing]]:
     """Every frame with the number of its pass, without end.
@@ -170,22 +198,10 @@ def _repeat(
             yield pass_number, frame
 
 
-def _wait_for_turn(connection: Http2Connection, due_s: float, started: float) -> None:
+def wait_for_turn(connection: Pausing, due_s: float, started: float) -> None:
+    """Return when it is so long since ``started``, or will be in a moment."""
     while (ahead_s := due_s - (time.monotonic() - started)) > SLEEP_S_MIN:
         connection.pause(min(ahead_s, SLEEP_S_MAX))
-
-
-def _report(sent: Sent, *, elapsed_s: float, cpu_s: float, streams_count: int) -> dict[str, Any]:
-    return {
-        "entries_count": sent.entries_count,
-        "entries_bytes": sent.entries_bytes,
-        "frames_count": sent.frames_count,
-        "passes_count": sent.passes_count,
-        "streams_count": streams_count,
-        "elapsed_s": round(elapsed_s, 3),
-        "entries_per_s": round(sent.entries_count / elapsed_s),
-        "cpu_us_per_entry": round(cpu_s / sent.entries_count * 1e6, 2),
-    }
 
 
 def main() -> None:

@@ -29,6 +29,7 @@ FACTS = [
     "entries_count",
     "entries_bytes",
     "frames_count",
+    "frames_bytes",
     "passes_count",
     "streams_count",
     "elapsed_s",

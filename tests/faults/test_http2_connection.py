@@ -218,6 +218,30 @@ def test_bytes_that_are_changed_after_a_flush_were_sent_as_they_were(peer: Peer)
     assert payload_of(frames, stream=1) == on_wire(as_it_was)
 
 
+def test_last_message_ends_its_stream_in_the_frame_that_holds_its_end(peer: Peer) -> None:
+    (stream,) = open_streams(peer, 1)
+    message = message_of(FRAME)
+    connection = peer.connection
+    connection.send(stream, memoryview(message), is_last=True)
+    connection.flush()
+    frames = peer.read_data(len(message) + PREFIX)
+    assert [frame.flags for frame in frames] == [0, http2.END_STREAM]
+    assert peer.has_nothing_to_read()
+
+
+def test_window_of_a_stream_that_has_ended_is_nobodys(peer: Peer) -> None:
+    first, second = open_streams(peer, 2)
+    for stream in (first, second):
+        peer.connection.finish_stream(stream)
+    waiting = peer.run(lambda: peer.connection.wait_for_room(streams_max=1))
+    peer.write(TRAILERS)
+    peer.open_window(100, stream=1)
+    peer.write(http2.encode_frame(http2.DATA, stream=3, flags=http2.END_STREAM))
+    waiting.result(WAIT_S_MAX)
+    assert peer.connection.open_count == 0
+    assert (first.has_ended, second.has_ended) == (True, True)
+
+
 RESET = http2.encode_frame(http2.RST_STREAM, (7).to_bytes(4, "big"), stream=1)
 GOAWAY = http2.encode_frame(http2.GOAWAY, struct.pack(">II", 1, 11) + b"too_many_pings")
 TRAILERS = http2.encode_frame(

@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import random  # noqa: TID251 - seeded, for bytes that repeat in no frame
 import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import grpc
@@ -29,6 +30,7 @@ END_S_MAX = 20.0
 HELD_S = 0.4
 FRAME = 16_384
 WINDOW = 65_535
+PREFIX = 5
 SIZES = [0, 1, FRAME - 5, FRAME - 4, FRAME, FRAME + 300, 17_000, 40_000, WINDOW - 5, WINDOW]
 # As a collector sets them, and as gRPC does by itself.
 OPTIONS = [server_options(message_bytes_max=16 << 20, streams_max=1000), []]
@@ -144,6 +146,53 @@ def test_sender_waits_without_cpu_for_a_server_that_does_not_read() -> None:
     assert is_held
     assert cpu_s < HELD_S / 2
     assert sorted(taken) == sorted(sent)
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_calls_of_one_message_are_forgotten_once_they_are_answered(
+    options: list[tuple[str, int]],
+) -> None:
+    chance = random.Random(4)  # noqa: S311 - as above
+    # All answers together are more than the windows that a client opens by itself.
+    sent = [chance.randbytes(chance.randrange(1, 4_000)) for _ in range(400)]
+    taken: list[bytes] = []
+
+    async def echo(messages: Messages, _: Context) -> bytes:
+        taken.append(await anext(messages))
+        return taken[-1]
+
+    def call(port: int) -> Http2Connection:
+        with Http2Connection(port) as connection:
+            for message in sent:
+                connection.wait_for_room(streams_max=8)
+                connection.send(connection.open_stream(PATH), memoryview(message), is_last=True)
+                assert connection.open_count <= 8
+            connection.wait_for_ends(seconds_max=END_S_MAX)
+        return connection
+
+    async def receive() -> Http2Connection:
+        async with running_server(echo, options) as port:
+            return await asyncio.to_thread(call, port)
+
+    connection = asyncio.run(receive())
+    assert sorted(taken) == sorted(sent)
+    assert connection.open_count == 0
+    assert connection.answers == Counter(len(message) + PREFIX for message in sent)
+
+
+def test_call_that_is_refused_has_no_answer() -> None:
+    def call(port: int) -> Http2Connection:
+        with Http2Connection(port) as connection:
+            for _ in range(3):
+                connection.send(connection.open_stream(PATH), memoryview(b"message"), is_last=True)
+            connection.wait_for_ends(seconds_max=END_S_MAX)
+        return connection
+
+    async def receive() -> Http2Connection:
+        async with running_server(abort) as port:
+            return await asyncio.to_thread(call, port)
+
+    assert asyncio.run(receive()).answers == {0: 3}
 
 
 async def abort(messages: Messages, context: Context) -> bytes:

@@ -36,6 +36,7 @@ class Recorder:
         self._command_s_max = command_s_max
         self.data = directory / "data"
         self.port = free_port()
+        self.otlp_http_port = free_port()
         self.log = directory / "meshtrail-up.log"
         # The log's private key lives outside DATA; a home of its own keeps it out of the tester's.
         home = directory / "home"
@@ -58,7 +59,8 @@ class Recorder:
             tls: whose clients to trust and whose SVID to show; None opens the door in the clear.
         """
         options = ["--data", str(self.data), "--grpc", f"{LOOPBACK}:{self.port}"]
-        options += ["--http", f"{LOOPBACK}:0", "--otlp-http", f"{LOOPBACK}:0"]
+        options += ["--http", f"{LOOPBACK}:0"]
+        options += ["--otlp-http", f"{LOOPBACK}:{self.otlp_http_port}"]
         if tls is not None:
             authority, identity = tls
             options += ["--tls-cert", str(identity.chain), "--tls-key", str(identity.key)]
