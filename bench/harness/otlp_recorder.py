@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import tempfile
 import threading
 from functools import partial
@@ -18,7 +19,7 @@ from bench.harness.exports import Exported, count_exports, find_binary_ids, read
 from bench.harness.frames import FrameWriter, write_ids
 from bench.harness.recorder import CONNECTIONS_COUNT, FLUSH_S_MAX, wait_until_flushed
 from meshtrail.wiring import EnvoyWiring, format_envoy, parse_endpoint
-from tests.rig.configuration import LOOPBACK
+from tests.rig.configuration import COLLECTOR_CLUSTER, LOOPBACK
 from tests.rig.load import send_requests
 from tests.rig.otlp_receiver import running_otlp_receiver
 from tests.rig.receiver import running_receiver
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 ALS = "als"
 NAMES = (ALS, *(exported.value for exported in Exported))
 SERVICE_NAME = "bench"
+OTLP_CLUSTER = "meshtrail-otlp"
 
 
 def recording_path(folder: Path, name: str) -> Path:
@@ -131,7 +133,10 @@ def _add_otlp(config: Config, *, port: int) -> None:
     wiring = EnvoyWiring(
         collector=parse_endpoint(f"{LOOPBACK}:{port}"), is_otlp=True, service_name=SERVICE_NAME
     )
-    (pieces,) = yaml.safe_load_all(format_envoy(wiring))
+    (printed,) = yaml.safe_load_all(format_envoy(wiring))
+    # The access log service of the mesh is a cluster of that name already.
+    text = json.dumps(printed).replace(json.dumps(COLLECTOR_CLUSTER), json.dumps(OTLP_CLUSTER))
+    pieces = json.loads(text)
     resources = config["static_resources"]
     resources["clusters"] += pieces["clusters"]
     for listener in resources["listeners"]:
