@@ -8,21 +8,20 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 import pytest
 
-from meshtrail.app.data import open_data
-from meshtrail.correlate.ledger import LEDGER_COLUMNS, Ledger
+from meshtrail.correlate.ledger import Ledger
 from meshtrail.model.entry import EntryType
-from meshtrail.search.event_reader import EventReader
-from meshtrail.store.manifest_follower import ManifestFollower
 from tests.e2e.wrong_clock_mesh import node_id, running_sidecars
 from tests.rig.load import Request, send_requests
+from tests.rig.recorded_log import read_log
 from tests.rig.recorder import running_recorder, wait_until
 from tests.rig.wrong_clock import COMPILER, SECOND, build_wrong_clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import pyarrow as pa
 
     from tests.e2e.wrong_clock_mesh import Sidecar
     from tests.rig.recorder import Recorder
@@ -109,17 +108,6 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         yield Story(recorder, sidecars, ahead_ns, sum(sent), rows, log)
 
 
-def read_log(recorder: Recorder) -> pa.Table:
-    """All that is in the log, as the ledger reads it."""
-    data = open_data(recorder.data)
-    key, origin = data.claimed_key, data.origin
-    manifests = ManifestFollower(data.layout, key, origin=origin)
-    reader = EventReader(
-        data.layout, key, origin=origin, columns=LEDGER_COLUMNS, manifests=manifests
-    )
-    return pa.concat_tables(reader.read_new())
-
-
 def read_clocks(recorder: Recorder, node: str) -> list[Row]:
     """What the log says of a node's clock, in its order."""
     rows = recorder.search("kind:clock source:meshtrail")
@@ -147,7 +135,7 @@ def test_both_ends_are_paired_however_far_their_clocks_are_apart(story: Story) -
     said = [one for step in steps for one in step.statements]
     paired: Counter[str] = Counter()
     for one in said:
-        if one.entry_type is EntryType.COUNTER:
+        if one.payload.get("name") == "ledger_minute":
             paired[one.payload["about"]] += one.payload["paired"]
     assert paired == dict.fromkeys(story.ahead_ns, story.requests_count)
     told = {one.payload["cause"] for one in said if one.entry_type is EntryType.FINDING}

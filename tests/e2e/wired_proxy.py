@@ -322,7 +322,9 @@ class _Server(socketserver.ThreadingTCPServer):
 
 
 @contextlib.contextmanager
-def running_upstream(serve: Callable[[socket.socket], None]) -> Iterator[int]:
+def running_upstream(
+    serve: Callable[[socket.socket], None], *, ip: str = LOOPBACK
+) -> Iterator[int]:
     """An application that does this with each connection, until it is gone; yields its port."""
 
     class Handler(socketserver.BaseRequestHandler):
@@ -331,7 +333,7 @@ def running_upstream(serve: Callable[[socket.socket], None]) -> Iterator[int]:
             with contextlib.suppress(OSError):
                 serve(self.request)
 
-    with _Server((LOOPBACK, 0), Handler) as server:
+    with _Server((ip, 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:

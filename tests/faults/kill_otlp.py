@@ -182,7 +182,7 @@ def _check(log: FoundLog, acknowledged: set[str]) -> dict[str, list[bool]]:
     assert len(log.entries) == log.published[0]
     for stream, entries in log.streams().items():
         assert [entry.seq for entry in entries] == list(range(len(entries))), stream
-        assert entries[-1].entry_type == EntryType.STREAM_CLOSED, stream
+        assert entries[-1].entry_type == EntryType.STREAM_CLOSED, (stream, entries[0], entries[-1])
     found: dict[str, list[bool]] = {}
     for entry in log.entries:
         at = entry.payload.find(RECORD_NAME.encode() + b" ")

@@ -46,7 +46,7 @@ from meshtrail.store.manifest_follower import ManifestFollower
 from meshtrail.units import UnixNanos
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from meshtrail.app.inventory_file import InventoryFile
     from meshtrail.correlate.ledger import Step
@@ -134,8 +134,11 @@ class LedgerKeeper:
         self._findings: Counter[str] = Counter()
         self._open(version)
 
-    def look(self) -> int:
+    def look(self, is_ending: Callable[[], bool] = lambda: False) -> int:
         """Take what was published since the last look, and journal what there is to say.
+
+        Args:
+            is_ending: whether to leave the rest to the next start, which reads it again.
 
         Returns:
             How many statements were made.
@@ -152,6 +155,8 @@ class LedgerKeeper:
         told_count = 0
         for table in self._reader.read_new():
             told_count += self._tell(self._ledger.take(table))
+            if is_ending():
+                return told_count
         quiet_ns = self._quiet_until()
         if quiet_ns is not None:
             told_count += self._tell(self._ledger.pass_time(quiet_ns))

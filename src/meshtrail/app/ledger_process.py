@@ -53,7 +53,7 @@ def keep_ledger(child: Child) -> None:
             child.tell_ready()
             while not child.stopping.wait(LOOK_SECONDS):
                 try:
-                    keeper.look()
+                    keeper.look(child.stopping.is_set)
                 except UnavailableError as error:
                     child.diag.warning("ledger_waits", message=error.message)
         keeper.close()

@@ -46,7 +46,16 @@ _TOLERANCE_NS_MAX: Final = 60 * _MINUTE
 ENTRIES_MAX: Final = 16
 """Entries that a finding names; they are examples, and it says how many there are."""
 
-_COUNTED: Final = {"expected": "expected", "paired": "paired", "locally_answered": "answered"}
+_COUNTED: Final = {
+    "expected": ("expected", 1),
+    # Who is in no mesh reports nothing.
+    "not_meshed": ("expected", -1),
+    "paired": ("paired", 1),
+    # The record of the whole request tells of its attempts.
+    "attempts": ("paired", 1),
+    "locally_answered": ("answered", 1),
+}
+"""Figures of a minute, and what of pairing's counts they are made of."""
 _NOTHING: Final = pa.schema([EVENT_SCHEMA.field(name) for name in PAIRED_COLUMNS]).empty_table()
 _S: Final = pa.string()
 
@@ -158,9 +167,9 @@ class PairBook:
         self._retracted += late.column("destination_index").to_pylist()
         for row in found.counts.to_pylist():
             names = row["reporter_id"], row["reporter_spiffe_id"]
-            for count, figure in _COUNTED.items():
+            for count, (figure, sign) in _COUNTED.items():
                 if row[count]:
-                    self._counts[names, row["minute"], figure] += row[count]
+                    self._counts[names, row["minute"], figure] += sign * row[count]
         return found.pairs
 
     def _note_unpaired(self, unpaired: pa.Table) -> None:

@@ -108,6 +108,19 @@ def test_a_new_start_says_nothing_twice_and_goes_on(rig: LogRig) -> None:
     assert [json.loads(row["detail"])["received"] for row in told(rig)] == [3, 2]
 
 
+def test_what_is_left_when_it_has_to_end_is_told_by_the_next_start(rig: LogRig) -> None:
+    for _ in range(3):
+        record(rig, rig.open_stream(node_id="web-1"), count=3)
+        rig.clock.advance(3 * MINUTE)
+    keeping = keeper(rig)
+    rig.seal()
+    assert keeping.look(lambda: True) == 0
+    rig.restart_collect(WRITER)
+    keeping = keeper(rig)
+    rig.seal()
+    assert keeping.look() == 3
+
+
 def test_a_new_start_learns_what_was_told_of_where_proxies_report_from(
     rig: LogRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

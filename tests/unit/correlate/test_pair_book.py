@@ -107,6 +107,28 @@ def test_a_time_without_a_collector_explains_what_is_missing_in_it() -> None:
     assert found.payload["reason"] == "collector_gap"
 
 
+def test_who_is_in_no_mesh_is_not_for_the_sake_of_a_gap_and_nothing_is_expected_of_it() -> None:
+    book = PairBook()
+    book.add_downtime(at(29), at(40))
+    outside = call(2, 30, side="source") | {"dst_ip": "192.0.2.9"}
+    assert told(book, [*both(0, 1, 40_000), outside], until_s=200) == []
+    found = counts(book)
+    assert found["web", "expected"] == found["web", "paired"] == 1
+
+
+def test_an_attempt_that_was_refused_has_its_other_end_in_the_record_of_the_whole() -> None:
+    retried = {"request_id": b"x" * 16}
+    rows = [
+        call(0, 1, side="destination", port=40_001) | retried,
+        call(1, 1.05, side="destination") | retried,
+        call(2, 1, side="source") | retried | {"envoy_attempt_count": 2, "end_time": at(1.2)},
+    ]
+    book = PairBook()
+    assert told(book, rows, until_s=200) == []
+    found = counts(book)
+    assert found["db", "expected"] == found["db", "paired"] == 2
+
+
 def test_what_comes_with_an_earlier_time_than_was_promised_is_taken_all_the_same() -> None:
     book = PairBook()
     assert told(book, both(0, 1, 40_000), until_s=100) == []

@@ -80,13 +80,14 @@ def explain(
     is_strange = (parts["flags"] & IS_CALLEE == 0) & (last < since) & (shown < since)
     reasons = np.full(len(other), _CODES[Reason.UNKNOWN], dtype=np.int8)
     for reason, holds in (
-        (Reason.NOT_MESHED, is_strange),
         (Reason.FILTERED_OR_SAMPLED, reports & is_thin),
         (Reason.SILENT_REPORTER, is_silent),
         (
             Reason.COLLECTOR_GAP,
             _lies_in_gap(parts, memory.reporter[other], gaps, reporters, options),
         ),
+        # Whoever has reported neither before a gap nor since does not for its sake.
+        (Reason.NOT_MESHED, is_strange),
     ):
         reasons[holds] = _CODES[reason]
     return reasons
