@@ -110,6 +110,8 @@ LABEL_PREFIX: Final = "envoy."
 _UNLOGGED_DOORS: Final = frozenset({"admin", "async-client", "agent", "stats"})
 """Envoy's own, and those of Istio's agent: none of them has an access log."""
 
+_PART_OF_A_DOOR: Final = re.compile(r"(?:.*\.)?user_agent(?:\.\w+)?", re.DOTALL)
+"""What callers with one kind of user agent made a connection manager count: in its sum already."""
 _PART_OF_A_LISTENER: Final = re.compile(r".*\.(?:worker_\d+|main_thread)", re.DOTALL)
 """What one thread counted of a listener: it stands in the sum already."""
 
@@ -164,6 +166,8 @@ def is_logged(scope: str, door: str | None) -> bool:
         return False
     if scope == "cluster":
         return COLLECTOR_CLUSTER in door
+    if scope == "http" and _PART_OF_A_DOOR.fullmatch(door):
+        return False
     if scope == "listener" and _PART_OF_A_LISTENER.fullmatch(door):
         return False
     return door not in _UNLOGGED_DOORS
