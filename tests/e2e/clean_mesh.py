@@ -81,14 +81,15 @@ class Pair:
     both_made: Counter[str] = field(default_factory=Counter)
 
     @contextlib.contextmanager
-    def busy(self) -> Iterator[None]:
+    def busy(self, user_agent: str) -> Iterator[None]:
         """Traffic of all kinds while the block runs; a request and a connection last as long."""
+        self.applications.may_answer.clear()
         ending, failed = threading.Event(), list[BaseException]()
 
         def keep_calling() -> None:
             try:
                 while not ending.wait(ROUND_S):
-                    self._call_once_each()
+                    self._call_once_each(user_agent)
             except BaseException as error:  # noqa: BLE001 - raised again below, in the test's thread
                 failed.append(error)
 
@@ -104,7 +105,7 @@ class Pair:
         if failed:
             raise failed[0]
 
-    def _call_once_each(self) -> None:
+    def _call_once_each(self, user_agent: str) -> None:
         """One of everything that ends in another way than the steady load."""
         assert wired.get_plain(self.http_port, "/flaky") == 200
         # The attempt that was refused has a record of its own where it was.
@@ -121,8 +122,8 @@ class Pair:
         assert wired.get_plain(self.http_port, "/outside") == 200
         self._count(caller=2)
         with socket.create_connection(self.public, source_address=(self.client_ip, 0)) as stream:
-            # Envoy counts those of telephones once more, by themselves.
-            exchange(stream, b"GET / HTTP/1.1\r\nhost: x\r\nuser-agent: iOS\r\n\r\n")
+            head = f"GET / HTTP/1.1\r\nhost: x\r\nuser-agent: {user_agent}\r\n\r\n"
+            exchange(stream, head.encode())
         self._count(callee=1)
         assert wired.echo_plain(self.tcp_port, b"settle") == b"settle"
 
@@ -154,11 +155,15 @@ class CleanMesh:
     pairs: list[Pair]
 
     @contextlib.contextmanager
-    def busy(self) -> Iterator[None]:
-        """Traffic through all pairs while the block runs."""
+    def busy(self, user_agent: str) -> Iterator[None]:
+        """Traffic through all pairs while the block runs.
+
+        Args:
+            user_agent: of who calls from outside.
+        """
         with contextlib.ExitStack() as stack:
             for pair in self.pairs:
-                stack.enter_context(pair.busy())
+                stack.enter_context(pair.busy(user_agent))
             yield
 
     def made(self) -> Counter[str]:
