@@ -32,7 +32,9 @@ async def show_completeness(request: Request, serving: Serving) -> Response:
 
     async def read() -> dict[str, Any]:
         async with serving.searches.place() as place:
-            found = await place.call(lambda searcher: read_completeness(searcher, period))
+            found = await place.call(
+                lambda searcher: read_completeness(searcher, period, now_ns=now_ns)
+            )
         return {**found.as_json(), "summary": found.summary(), **serving.key.as_json()}
 
     told = await run_while_connected(request.receive, read())

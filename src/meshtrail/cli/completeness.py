@@ -70,10 +70,11 @@ def main(argv: Sequence[str]) -> int:
     from meshtrail.app.clock import SystemClock
     from meshtrail.correlate.completeness import read_completeness
 
-    period = read_period(arguments, now_ns=SystemClock().wall_ns())
+    now_ns = SystemClock().wall_ns()
+    period = read_period(arguments, now_ns=now_ns)
     searcher, trusted = open_searcher(arguments)
     with searcher:
-        found = read_completeness(searcher, period)
+        found = read_completeness(searcher, period, now_ns=now_ns)
     if arguments.json:
         print(json.dumps({**found.as_json(), "summary": found.summary(), **trusted.as_json()}))
         return exit_codes.OK

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from meshtrail.search.plan import Plan, SearchRequest
     from meshtrail.search.rows_out import RowWriter
     from meshtrail.search.searcher import Searcher
+    from meshtrail.verify import TrustedKey
 
 FORMATS: Final = ("table", "json", "csv", "arrow")
 FOLLOW_SECONDS: Final = 0.25
@@ -147,7 +148,6 @@ def main(argv: Sequence[str]) -> int:
 
 def _search(arguments: argparse.Namespace) -> int:
     from meshtrail.app.clock import SystemClock
-    from meshtrail.correlate.completeness import read_completeness
 
     clock = SystemClock()
     now_ns = clock.wall_ns()
@@ -155,6 +155,9 @@ def _search(arguments: argparse.Namespace) -> int:
     request = _read_request(arguments, period)
     if arguments.sql is not None:
         _search_sql(arguments, period)
+        searcher, trusted = open_searcher(arguments)
+        with searcher:
+            _print_account(searcher, trusted, period, now_ns=now_ns)
         return exit_codes.OK
     searcher, trusted = open_searcher(arguments)
     with searcher:
@@ -166,12 +169,19 @@ def _search(arguments: argparse.Namespace) -> int:
             print(trusted.render(), file=sys.stderr)
             _follow(searcher, plan, _writer(arguments, is_events=not arguments.columns))
         count = _write(searcher, plan, _writer(arguments, is_events=not arguments.columns))
-        account = read_completeness(searcher, period) if arguments.format == "table" else None
-    if account is not None:
-        _print_footer(plan.catalogue, period, count, arguments.limit)
-        print(account.summary(), file=sys.stderr)
-        print(trusted.render(), file=sys.stderr)
+        if arguments.format == "table":
+            _print_footer(plan.catalogue, period, count, arguments.limit)
+        _print_account(searcher, trusted, period, now_ns=now_ns)
     return exit_codes.OK
+
+
+def _print_account(searcher: Searcher, trusted: TrustedKey, period: Period, *, now_ns: int) -> None:
+    """Say what an answer rests on: how complete the log is, and whose key it is checked with."""
+    from meshtrail.correlate.completeness import read_completeness
+
+    account = read_completeness(searcher, period, now_ns=now_ns)
+    print(account.summary(), file=sys.stderr)
+    print(trusted.render(), file=sys.stderr)
 
 
 def _search_sql(arguments: argparse.Namespace, period: Period) -> None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
+from meshtrail.model.event import Kind
+from meshtrail.search.moments import format_moment
 from meshtrail.search.period import Period
 from meshtrail.units import INT64_MAX, UnixNanos
 
@@ -26,9 +28,15 @@ TOLD_LATER_NS: Final = 180_000_000_000
 # extension of the engine. ``about`` is null but in statements, so row groups without any are left
 # out by their statistics.
 _NAMES_MAX: Final = 3
+_SECONDS: Final = 19
 _STATED: Final = "about IS NOT NULL AND source = 'meshtrail' AND contains(detail, '\"step_ns\":')"
 _MINUTES: Final = "kind = 'counter' AND contains(detail, '\"name\":\"ledger_minute\"')"
+_OF_A_KIND: Final = f"(({_MINUTES}) OR kind IN ('gap', 'finding'))"
 _SPIFFE_ID: Final = 'regexp_extract(detail, \'"spiffe_id":"([^"]*)"\', 1)'
+# A reporter's own clock may be hours off, and it chooses it: a period is the collector's.
+_NUMBER: Final = "TRY_CAST(regexp_extract(detail, '\"{}\":([0-9]+)', 1) AS BIGINT)"
+_FROM: Final = f"coalesce({_NUMBER.format('seen_from_ns')}, time)"
+_UNTIL: Final = f"coalesce({_NUMBER.format('seen_until_ns')}, end_time)"
 _FIGURES: Final = (
     "received",
     "duplicates",
@@ -47,7 +55,7 @@ class Missing:
     Attributes:
         missing_max: None where nothing bounds it.
         gaps_count: statements that this adds up.
-        first_ns: where the first begins, on the reporter's clock.
+        first_ns: where the first begins, on the collector's clock.
         last_ns: where the last ends.
     """
 
@@ -77,6 +85,7 @@ class ReporterCompleteness:
         about: its name, which it claims.
         spiffe_id: what it was authenticated as.
         minutes_count: minutes that were accounted for.
+        told_until_ns: end of the last of them; None before the first.
         received: records that came in, and were sealed.
         duplicates: of retries, not counted in ``received``.
         undecoded: of them, that cannot be read.
@@ -89,6 +98,7 @@ class ReporterCompleteness:
     about: str
     spiffe_id: str | None = None
     minutes_count: int = 0
+    told_until_ns: int | None = None
     received: int = 0
     duplicates: int = 0
     undecoded: int = 0
@@ -121,16 +131,31 @@ class Completeness:
 
     Attributes:
         reporters: by name.
+        asked_ns: when it was asked for.
     """
 
     period: Period
     reporters: tuple[ReporterCompleteness, ...]
+    asked_ns: int
+
+    @property
+    def told_until_ns(self) -> int | None:
+        """Up to when anything was accounted for; None where nothing was."""
+        told = [one.told_until_ns for one in self.reporters if one.told_until_ns is not None]
+        return max(told, default=None)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the account should go on longer than it does: the ledger may not run."""
+        until_ns = min(self.period.to_ns or self.asked_ns, self.asked_ns)
+        return self.told_until_ns is not None and self.told_until_ns + TOLD_LATER_NS < until_ns
 
     def as_json(self) -> dict[str, Any]:
         """Plain facts."""
         return {
             "from_ns": self.period.from_ns,
             "to_ns": self.period.to_ns,
+            "told_until_ns": self.told_until_ns,
             "reporters": [
                 {
                     **asdict(one),
@@ -144,7 +169,7 @@ class Completeness:
     def summary(self) -> str:
         """One line: what a result of this period rests on."""
         if not self.reporters:
-            return "completeness: nothing is accounted for yet"
+            return "completeness: nothing is accounted for in this period"
         lossy = [one for one in self.reporters if one.missing]
         odd = [one for one in self.reporters if one.noticed]
         received = sum(one.received for one in self.reporters)
@@ -153,6 +178,8 @@ class Completeness:
         is_told = any(one.minutes_count for one in self.reporters)
         records = f"{received:,} records" if is_told else "no minute told yet"
         text = f"completeness: {count} reporter{'s' * (count > 1)}, {records}"
+        if self.told_until_ns is not None and self.is_late:
+            text += f" accounted for until {format_moment(self.told_until_ns)[:_SECONDS]}Z"
         if not lossy and not odd:
             return f"{text}, nothing known to be missing"
         if lossy:
@@ -162,50 +189,50 @@ class Completeness:
         return text + (f", look at {_names(odd)}" if odd else "")
 
 
-def read_completeness(searcher: Searcher, period: Period) -> Completeness:
+def read_completeness(searcher: Searcher, period: Period, *, now_ns: int) -> Completeness:
     """What the ledger has sealed about a period.
 
     Args:
         searcher: of the log.
-        period: on the collector's clock; gaps are placed by the reporter's.
+        period: on the collector's clock.
+        now_ns: by which something should have been told.
 
     Raises:
         BudgetError, TamperError: as for a search.
     """
-    within = f"end_time > {period.from_ns or 0} AND time < {period.to_ns or INT64_MAX}"
     later = None if period.to_ns is None else UnixNanos(period.to_ns + TOLD_LATER_NS)
     searched = Period(from_ns=period.from_ns, to_ns=later)
-
-    def rows(sql: str) -> list[dict[str, Any]]:
-        batches = searcher.run_sql(sql, searched).batches
-        found: list[dict[str, Any]] = pa.Table.from_batches(batches).to_pylist()
-        return found
-
+    batches = searcher.run_sql(_statements_sql(period), searched).batches
     reporters: dict[tuple[str, str], ReporterCompleteness] = {}
-
-    def account(row: dict[str, Any]) -> ReporterCompleteness:
+    for row in pa.Table.from_batches(batches).to_pylist():
         key = row["about"], row["spiffe_id"]
-        if key not in reporters:
-            reporters[key] = ReporterCompleteness(about=key[0], spiffe_id=key[1] or None)
-        return reporters[key]
+        one = reporters.setdefault(
+            key, ReporterCompleteness(about=key[0], spiffe_id=key[1] or None)
+        )
+        _add_statements(one, row)
+    return Completeness(
+        period=period,
+        reporters=tuple(reporters[key] for key in sorted(reporters)),
+        asked_ns=now_ns,
+    )
 
-    for row in rows(_minutes_sql(within)):
-        one = account(row)
-        one.minutes_count = row["minutes_count"]
+
+def _add_statements(one: ReporterCompleteness, row: dict[str, Any]) -> None:
+    """Take in the statements of one kind and cause about a reporter."""
+    if row["kind"] == Kind.COUNTER:
+        one.minutes_count, one.told_until_ns = row["count"], row["last_ns"]
         for name in _FIGURES:
             setattr(one, name, int(row[name] or 0))
-    for row in rows(_statements_sql("gap", within)):
-        account(row).missing.append(_missing(row))
-    for row in rows(_statements_sql("finding", within)):
-        account(row).noticed.append(
-            Noticed(
-                cause=row["cause"],
-                findings_count=row["count"],
-                first_ns=row["first_ns"],
-                last_ns=row["last_ns"],
-            )
+    elif row["kind"] == Kind.GAP:
+        one.missing.append(_missing(row))
+    else:
+        noticed = Noticed(
+            cause=row["cause"],
+            findings_count=row["count"],
+            first_ns=row["first_ns"],
+            last_ns=row["last_ns"],
         )
-    return Completeness(period=period, reporters=tuple(reporters[key] for key in sorted(reporters)))
+        one.noticed.append(noticed)
 
 
 def format_bounds(low: int, high: int | None) -> str:
@@ -227,25 +254,15 @@ def _missing(row: dict[str, Any]) -> Missing:
     )
 
 
-def _minutes_sql(within: str) -> str:
-    figures = ", ".join(
-        f"sum(TRY_CAST(regexp_extract(detail, '\"{name}\":([0-9]+)', 1) AS BIGINT)) AS {name}"
-        for name in _FIGURES
-    )
+def _statements_sql(period: Period) -> str:
+    figures = ", ".join(f"sum({_NUMBER.format(name)}) AS {name}" for name in _FIGURES)
+    within = f"{_UNTIL} > {period.from_ns or 0} AND {_FROM} < {period.to_ns or INT64_MAX}"
     return (
-        f"SELECT about, {_SPIFFE_ID} AS spiffe_id, count(*) AS minutes_count, {figures} "  # noqa: S608 - names and numbers of our own
-        f"FROM events WHERE {_STATED} AND {_MINUTES} AND {within} GROUP BY ALL"
-    )
-
-
-def _statements_sql(kind: str, within: str) -> str:
-    return (
-        f"SELECT about, {_SPIFFE_ID} AS spiffe_id, cause, count(*) AS count, "  # noqa: S608 - names and numbers of our own
+        f"SELECT about, {_SPIFFE_ID} AS spiffe_id, kind, cause, count(*) AS count, "  # noqa: S608 - names and numbers of our own
         "sum(missing_min) AS missing_min, sum(missing_max) AS missing_max, "
-        "count(missing_max) AS bounded, min(time) AS first_ns, max(end_time) AS last_ns "
-        "FROM events "
-        f"WHERE {_STATED} AND kind = '{kind}' AND {within} "
-        "GROUP BY ALL ORDER BY cause"
+        f"count(missing_max) AS bounded, min({_FROM}) AS first_ns, max({_UNTIL}) AS last_ns, "
+        f"{figures} FROM events WHERE {_STATED} AND {_OF_A_KIND} AND {within} "
+        "GROUP BY ALL ORDER BY kind, cause"
     )
 
 

@@ -314,6 +314,7 @@ class Ledger:
             cause,
             from_ns=loss.from_ns,
             until_ns=loss.until_ns,
+            seen_until_ns=loss.received_ns,
             missing_min=loss.missing_min,
             missing_max=loss.missing_max,
         )

@@ -69,6 +69,7 @@ def gap(
     *,
     from_ns: int,
     until_ns: int,
+    seen_until_ns: int,
     missing_min: int,
     missing_max: int | None,
     **more: object,
@@ -80,6 +81,7 @@ def gap(
         cause: why, as far as counters and streams explain it.
         from_ns: on the reporter's clock.
         until_ns: likewise.
+        seen_until_ns: arrival of what shows it, on the collector's clock.
         missing_min: at least.
         missing_max: at most; None where nothing bounds it.
         more: what else is known.
@@ -91,6 +93,8 @@ def gap(
             "cause": cause.value,
             "from_ns": from_ns,
             "until_ns": until_ns,
+            "seen_from_ns": seen_until_ns - (until_ns - from_ns),
+            "seen_until_ns": seen_until_ns,
             "missing_min": missing_min,
             "missing_max": missing_max,
             **more,

@@ -33,7 +33,8 @@ def test_what_is_missing_is_told_with_its_bounds_and_cause(log: SmallLog) -> Non
         5,
     )
     assert [one["cause"] for one in web["missing"]] == ["dropped"]
-    assert told["summary"] == "completeness: 1 reporter, 7 records, 2 to 5 missing of web"
+    assert told["summary"].startswith("completeness: 1 reporter, 7 records accounted for until ")
+    assert told["summary"].endswith(", 2 to 5 missing of web")
 
 
 def test_it_is_what_the_command_prints(log: SmallLog, capsys: pytest.CaptureFixture[str]) -> None:
@@ -48,7 +49,7 @@ def test_it_is_what_the_command_prints(log: SmallLog, capsys: pytest.CaptureFixt
 def test_a_period_in_which_nothing_was_told_has_no_reporters(log: SmallLog) -> None:
     told = get(log, "/api/completeness?from=2001-01-01T00:00Z&to=2001-01-02T00:00Z").json
     assert told["reporters"] == []
-    assert told["summary"] == "completeness: nothing is accounted for yet"
+    assert told["summary"] == "completeness: nothing is accounted for in this period"
 
 
 @pytest.mark.parametrize("asked", ["from=yesterday", "since=-1h", "from=-1h&from=-2h"])

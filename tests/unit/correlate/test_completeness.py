@@ -14,6 +14,7 @@ from meshtrail.correlate.completeness import (
     read_completeness,
 )
 from meshtrail.search.limits import SearchLimits
+from meshtrail.search.moments import format_moment
 from meshtrail.search.period import Period
 from meshtrail.search.searcher import Searcher
 from meshtrail.units import UnixNanos
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from tests.unit.search.small_log import SmallLog
 
 S = 1_000_000_000
+NOW_NS = FIRST_NS + 300 * S
 
 Row = dict[str, Any]
 
@@ -89,7 +91,7 @@ def test_minutes_gaps_and_findings_add_up_by_reporter(log: SmallLog, searcher: S
             {**gap("web", 0, "unknown", 900, 900), "source": "envoy-metrics"},
         ]
     )
-    db, web = read_completeness(searcher, Period()).reporters
+    db, web = read_completeness(searcher, Period(), now_ns=NOW_NS).reporters
     assert (web.about, web.minutes_count, web.received, web.duplicates) == ("web", 2, 150, 2)
     assert (web.expected, web.paired) == (10, 9)
     assert web.missing == [
@@ -124,7 +126,7 @@ def test_a_claim_under_another_identity_has_an_account_of_its_own(
             minute("web", 0, received=4),
         ]
     )
-    found = read_completeness(searcher, Period()).reporters
+    found = read_completeness(searcher, Period(), now_ns=NOW_NS).reporters
     assert [(one.spiffe_id, one.received) for one in found] == [
         (None, 4),
         ("spiffe://td/ns/a/sa/liar", 2),
@@ -139,17 +141,53 @@ def test_only_what_is_about_the_period_counts(log: SmallLog, searcher: Searcher)
         period = Period(
             from_ns=UnixNanos(FIRST_NS + from_s * S), to_ns=UnixNanos(FIRST_NS + to_s * S)
         )
-        return sum(one.received for one in read_completeness(searcher, period).reporters)
+        return sum(
+            one.received for one in read_completeness(searcher, period, now_ns=NOW_NS).reporters
+        )
 
     assert STEP_NS == S
     assert received(0, 61) == 11
     assert received(0, 240) == 1111
 
 
+@pytest.mark.parametrize("ahead_s", [-7_200, 7_200])
+def test_a_gap_lies_where_it_was_seen_whatever_the_clock_of_its_reporter_said(
+    log: SmallLog, searcher: Searcher, ahead_s: int
+) -> None:
+    seen = {"seen_from_ns": FIRST_NS + 10 * S, "seen_until_ns": FIRST_NS + 20 * S}
+    log.add_segment([minute("web", 0, received=1), gap("web", ahead_s, "dropped", 5, 5, **seen)])
+
+    def missing(from_s: int, to_s: int) -> int:
+        period = Period(
+            from_ns=UnixNanos(FIRST_NS + from_s * S), to_ns=UnixNanos(FIRST_NS + to_s * S)
+        )
+        found = read_completeness(searcher, period, now_ns=NOW_NS).reporters
+        return sum(one.missing_min for one in found)
+
+    assert missing(0, 60) == missing(0, 11) == 5
+    assert missing(0, 10) == missing(ahead_s, ahead_s + 10) == 0
+
+
+@pytest.mark.parametrize(
+    ("to_s", "now_s", "is_late"),
+    [(None, 239, False), (None, 241, True), (60, 9_000, False), (9_000, 9_000, True)],
+)
+def test_an_account_that_ends_before_its_period_says_where(
+    log: SmallLog, searcher: Searcher, to_s: int | None, now_s: int, *, is_late: bool
+) -> None:
+    log.add_segment([minute("web", 0, received=1), minute("db", -60, received=1)])
+    to_ns = None if to_s is None else UnixNanos(FIRST_NS + to_s * S)
+    found = read_completeness(searcher, Period(to_ns=to_ns), now_ns=FIRST_NS + now_s * S)
+    assert found.told_until_ns == FIRST_NS + 60 * S
+    until = f" accounted for until {format_moment(FIRST_NS + 60 * S)[:19]}Z" if is_late else ""
+    wanted = f"completeness: 2 reporters, 2 records{until}, nothing known to be missing"
+    assert found.summary() == wanted
+
+
 def test_an_empty_log_accounts_for_nothing(log: SmallLog, searcher: Searcher) -> None:
-    found = read_completeness(searcher, Period())
+    found = read_completeness(searcher, Period(), now_ns=NOW_NS)
     assert found.reporters == ()
-    assert found.summary() == "completeness: nothing is accounted for yet"
+    assert found.summary() == "completeness: nothing is accounted for in this period"
     assert log.tree_size == 0
 
 
@@ -176,7 +214,7 @@ def reporter(about: str, *bounds: tuple[int, int | None], noticed: int = 0) -> R
 def test_before_the_first_minute_is_told_nothing_is_said_of_records() -> None:
     early = reporter("a", (3, 3))
     early.minutes_count = early.received = 0
-    summary = Completeness(period=Period(), reporters=(early,)).summary()
+    summary = Completeness(period=Period(), reporters=(early,), asked_ns=NOW_NS).summary()
     assert summary == "completeness: 1 reporter, no minute told yet, 3 missing of a"
 
 
@@ -197,7 +235,7 @@ def test_before_the_first_minute_is_told_nothing_is_said_of_records() -> None:
     ],
 )
 def test_one_line_says_what_a_result_rests_on(reporters: list[Any], summary: str) -> None:
-    found = Completeness(period=Period(), reporters=tuple(reporters))
+    found = Completeness(period=Period(), reporters=tuple(reporters), asked_ns=NOW_NS)
     assert found.summary() == f"completeness: {summary}"
 
 
