@@ -27,12 +27,14 @@ class AnswerFacts:
         tree_size: how much of it was searched.
         checkpoint_size: of the checkpoint that covers it; None while nothing was ever sealed.
         root_hash: of that checkpoint, in hex.
+        completeness: of the period that was searched, in a line; None where it was not asked for.
     """
 
     log: str
     tree_size: int
     checkpoint_size: int | None
     root_hash: str | None
+    completeness: str | None = None
 
     def as_json(self) -> dict[str, object]:
         """Plain facts: the log, how much of it was searched, and the tree head that covers it."""
@@ -41,14 +43,20 @@ class AnswerFacts:
             "log": self.log,
             "tree_size": self.tree_size,
             "checkpoint": head if self.root_hash is not None else None,
+            **({} if self.completeness is None else {"completeness": self.completeness}),
         }
 
     def as_headers(self) -> dict[str, str]:
         """The same for the head of an answer, where the form has no place for it."""
-        return {
+        headers = {
             "meshtrail-log": self.log,
             "meshtrail-tree-size": str(self.tree_size),
         }
+        if self.completeness is not None:
+            # Names of reporters may be of any script.
+            plain = self.completeness.encode("ascii", "backslashreplace")
+            headers["meshtrail-completeness"] = plain.decode()
+        return headers
 
 
 class RowForm(Protocol):

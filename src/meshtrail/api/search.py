@@ -17,6 +17,7 @@ from meshtrail.api.request_body import read_json_body
 from meshtrail.api.row_forms import AnswerFacts, make_form
 from meshtrail.api.search_body import check_limit, parse_search_body, parse_search_query
 from meshtrail.api.search_pool import Closable
+from meshtrail.correlate.completeness import read_completeness
 from meshtrail.errors import BudgetError, BusyError, MeshtrailError, QueryError, TamperError
 
 if TYPE_CHECKING:
@@ -139,13 +140,16 @@ class SearchAnswer(Response):
 
 def _find(ask: SearchBody, now_ns: UnixNanos, searcher: Searcher) -> FoundRows:
     """Plan and start a search."""
-    plan = searcher.plan(ask.make_request(now_ns=now_ns), now_ns=now_ns)
+    request = ask.make_request(now_ns=now_ns)
+    plan = searcher.plan(request, now_ns=now_ns)
+    account = read_completeness(searcher, request.period, now_ns=now_ns)
     checkpoint = plan.catalogue.checkpoint
     facts = AnswerFacts(
         log=plan.catalogue.origin,
         tree_size=plan.catalogue.tree_size,
         checkpoint_size=None if checkpoint is None else checkpoint.tree_size,
         root_hash=None if checkpoint is None else checkpoint.root_hash.hex(),
+        completeness=account.summary(),
     )
     return FoundRows(facts, searcher.find(plan), limit=ask.limit)
 

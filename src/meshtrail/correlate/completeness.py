@@ -14,6 +14,7 @@ import pyarrow as pa
 from meshtrail.model.event import Kind
 from meshtrail.search.moments import format_moment
 from meshtrail.search.period import Period
+from meshtrail.search.table import escape
 from meshtrail.units import INT64_MAX, UnixNanos
 
 if TYPE_CHECKING:
@@ -273,6 +274,7 @@ def _add(highs: Iterable[int | None]) -> int | None:
 
 
 def _names(reporters: list[ReporterCompleteness]) -> str:
-    shown = ", ".join(one.about for one in reporters[:_NAMES_MAX])
+    # Names are what senders say of themselves.
+    shown = ", ".join(escape(one.about) for one in reporters[:_NAMES_MAX])
     more = len(reporters) - _NAMES_MAX
     return f"{shown} and {more} more" if more > 0 else shown

@@ -62,6 +62,8 @@ def test_an_answer_has_the_newest_rows_and_what_they_rest_on(log: SmallLog) -> N
     assert (told["log"], told["tree_size"]) == (ORIGIN, 12)
     checkpoint = told["checkpoint"]
     assert (checkpoint["tree_size"], len(checkpoint["root_hash"])) == (12, 64)
+    assert told["completeness"] == get(log, "/api/completeness").json["summary"]
+    assert answer.headers["meshtrail-completeness"] == told["completeness"]
 
 
 @pytest.mark.parametrize(("limit", "has_more"), [(6, True), (7, False), (8, False)])

@@ -227,6 +227,7 @@ def test_before_the_first_minute_is_told_nothing_is_said_of_records() -> None:
             [reporter("a", (3, 4)), reporter("b", (1, 1), noticed=1)],
             "2 reporters, 2,000 records, 4 to 5 missing of a, b, look at b",
         ),
+        ([reporter("\x1b[2J", (1, 1))], "1 reporter, 1,000 records, 1 missing of \\x1b[2J"),
         ([reporter("a", (0, None))], "1 reporter, 1,000 records, an unknown number missing of a"),
         (
             [reporter(name, (1, None)) for name in "abcde"],
