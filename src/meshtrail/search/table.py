@@ -177,13 +177,27 @@ def _end(row: Row, end: str) -> str:
 
 
 def _ends(row: Row) -> str:
+    if row["about"] is not None:
+        return escape(row["about"])
     return escape(f"{_end(row, 'src')} → {_end(row, 'dst')}")
 
 
 def _request(row: Row) -> str:
+    """What was asked for; of a gap or a finding, its cause and how many records are missing."""
+    if row["cause"] is not None:
+        return escape(f"{row['cause']} {_bounds(row)}".rstrip())
     method, path = row["http_request_method"], row["url_path"]
     target = path if path is not None else row["tls_server_name"]
     return escape(" ".join(filter(None, (method, target)))) or NULL
+
+
+def _bounds(row: Row) -> str:
+    low, high = row["missing_min"], row["missing_max"]
+    if low is None:
+        return ""
+    if high is None:
+        return f"{low} or more missing"
+    return f"{low} missing" if low == high else f"{low} to {high} missing"
 
 
 def weakest_trust(row: Row) -> str:
@@ -202,10 +216,23 @@ _READABLE: Final = (
     _Shown("TIME (UTC)", ("time", "received_time"), _time),
     _Shown("KIND", ("kind",), _plain("kind")),
     _Shown(
-        "SRC → DST", ("src_spiffe_id", "src_ip", "dst_spiffe_id", "dst_ip"), _ends, is_elastic=True
+        "SRC → DST",
+        ("src_spiffe_id", "src_ip", "dst_spiffe_id", "dst_ip", "about"),
+        _ends,
+        is_elastic=True,
     ),
     _Shown(
-        "REQUEST", ("http_request_method", "url_path", "tls_server_name"), _request, is_elastic=True
+        "REQUEST",
+        (
+            "http_request_method",
+            "url_path",
+            "tls_server_name",
+            "cause",
+            "missing_min",
+            "missing_max",
+        ),
+        _request,
+        is_elastic=True,
     ),
     _Shown("STATUS", ("http_response_status_code",), _plain("http_response_status_code")),
     _Shown("DECISION", ("decision",), _plain("decision")),

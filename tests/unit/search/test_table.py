@@ -66,6 +66,21 @@ def test_null_is_a_dash_and_unknown_is_a_word() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("known", "shown"),
+    [
+        ({"cause": "not_written", "missing_min": 17, "missing_max": 17}, "not_written 17 missing"),
+        ({"cause": "dropped", "missing_min": 1, "missing_max": 3}, "dropped 1 to 3 missing"),
+        ({"cause": "restart", "missing_min": 0, "missing_max": None}, "restart 0 or more missing"),
+        ({"cause": "silent"}, "silent"),
+    ],
+)
+def test_a_gap_or_finding_says_whose_it_is_and_why(known: dict[str, Any], shown: str) -> None:
+    (_, line) = format_events([event(kind="gap", about="web\x1b", **known)], width=None)
+    assert line.split()[3:5] == ["gap", "web\\x1b"]
+    assert f" {shown} " in line
+
+
 def test_trust_is_that_of_the_weakest_part() -> None:
     weakest = event(src_spiffe_id_trust="attested", decision_trust="asserted")
     assert format_events([weakest], width=None)[1].endswith("asserted")
