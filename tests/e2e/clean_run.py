@@ -83,6 +83,7 @@ def record(directory: Path, *, seconds: float, counted_every_s: int) -> Account:
             seconds_max=SEALED_S_MAX,
         )
         log, said = read_log(recorder), recorder.search(_TOLD)
+        assert recorder.stop() == 0
     minutes, later = keep_account(log)
     return Account(
         seconds=seconds,
