@@ -90,8 +90,8 @@ class PairBook:
         self._counts: defaultdict[tuple[Names, int, str], int] = defaultdict(int)
 
     def add_downtime(self, from_ns: int, until_ns: int) -> None:
-        """Note that nobody's records came in for some time."""
-        self._gaps.append(Gap(reporter=None, from_ns=from_ns, until_ns=until_ns, known_ns=until_ns))
+        """Note that nobody's records came in for some time, before it is passed on beyond that."""
+        self._gaps.append(Gap(reporter=None, from_ns=from_ns, until_ns=until_ns, known_ns=from_ns))
 
     def take(self, events: pa.Table) -> pa.Table:
         """Take the next events, and give the pairs that they make.
