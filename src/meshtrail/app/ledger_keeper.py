@@ -151,7 +151,8 @@ class LedgerKeeper:
         if self._ledger is None:
             return 0
         if self._inventory is not None and (changed := self._inventory.read_changed()) is not None:
-            self._ledger.keys = SharedKeys(changed)
+            self._ledger.keys = self._ledger.keys or SharedKeys(changed)
+            self._ledger.keys.inventory = changed
         told_count = 0
         for table in self._reader.read_new():
             told_count += self._tell(self._ledger.take(table))

@@ -10,6 +10,7 @@ from envoy.data.accesslog.v3 import accesslog_pb2
 from meshtrail.app.inventory_file import InventoryFile
 from meshtrail.app.ledger_keeper import WRITER, LedgerKeeper
 from meshtrail.correlate.ledger import Ledger
+from meshtrail.correlate.shared_keys import SharedKeys
 from meshtrail.model.entry import EntryType
 from meshtrail.verify import KeySource, TrustedKey, audit
 from tests.log_rig import MILLISECOND, MINUTE, ORIGIN, SIGNER, LogRig, SilentDiag
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from meshtrail.correlate.pairing import Place
+    from meshtrail.correlate.statements import Statement
 
 SECOND = 1_000 * MILLISECOND
 
@@ -31,7 +33,7 @@ def rig(tmp_path: Path) -> Iterator[LogRig]:
     rig.close()
 
 
-def keeper(rig: LogRig) -> LedgerKeeper:
+def keeper(rig: LogRig, inventory: InventoryFile | None = None) -> LedgerKeeper:
     return LedgerKeeper(
         rig.layout,
         SIGNER.verifier,
@@ -39,6 +41,7 @@ def keeper(rig: LogRig) -> LedgerKeeper:
         journal=rig.open_writer(WRITER),
         clock=rig.clock,
         version="1.2",
+        inventory=inventory,
     )
 
 
@@ -177,18 +180,34 @@ def test_an_inventory_is_gone_by_from_the_next_look_on(rig: LogRig, tmp_path: Pa
     path = tmp_path / "inventory.json"
     path.write_text('{"pods": []}')
     file = InventoryFile(path, SilentDiag())
-    keeping = LedgerKeeper(
-        rig.layout,
-        SIGNER.verifier,
-        origin=ORIGIN,
-        journal=rig.open_writer(WRITER),
-        clock=rig.clock,
-        version="1.2",
-        inventory=file,
-    )
+    keeping = keeper(rig, file)
     record(rig, rig.open_stream(), count=1)
     keeping.look()
     assert file.read_changed() is None
+
+
+def test_what_is_known_of_keys_outlives_a_change_of_the_inventory(
+    rig: LogRig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[tuple[SharedKeys, bytes]] = []
+
+    def note(keys: SharedKeys, _: object) -> list[Statement]:
+        used.append((keys, keys.inventory.sha256))
+        return []
+
+    monkeypatch.setattr(SharedKeys, "take", note)
+    path = tmp_path / "inventory.json"
+    path.write_text('{"pods": []}')
+    keeping = keeper(rig, InventoryFile(path, SilentDiag()))
+    stream = rig.open_stream()
+    record(rig, stream, count=1)
+    keeping.look()
+    path.write_text('{"pods": [ ]}')
+    record(rig, stream, count=1)
+    keeping.look()
+    (first, before), (second, after) = used[0], used[-1]
+    assert first is second
+    assert before != after
 
 
 def timed_record(received_ns: int) -> bytes:
