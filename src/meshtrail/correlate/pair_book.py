@@ -179,7 +179,11 @@ class PairBook:
         if not unpaired.num_rows:
             return
         port = pc.coalesce(unpaired.column("other_port").cast(_S), "")
-        place = pc.binary_join_element_wise(unpaired.column("other_ip"), port, ":")
+        address = unpaired.column("other_ip")
+        # A server is found by its port; a caller has another one for each connection.
+        is_server = pc.equal(unpaired.column("side").cast(_S), "source")
+        place = pc.binary_join_element_wise(address, port, ":")
+        place = pc.if_else(is_server, place, address)
         spiffe_id = unpaired.column("other_reporter_spiffe_id").cast(_S)
         name = unpaired.column("other_reporter_id").cast(_S)
         is_known = pc.or_(pc.is_valid(name), pc.is_valid(spiffe_id))
