@@ -117,6 +117,8 @@ class LedgerKeeper:
         self._journal = journal
         self._clock = clock
         self._inventory = inventory
+        self._keys: SharedKeys | None = None
+        self._read_inventory()
         self._stream = Stream()
         self._reader = EventReader(
             layout,
@@ -150,9 +152,8 @@ class LedgerKeeper:
         self._ledger = self._ledger or self._begin()
         if self._ledger is None:
             return 0
-        if self._inventory is not None and (changed := self._inventory.read_changed()) is not None:
-            self._ledger.keys = self._ledger.keys or SharedKeys(changed)
-            self._ledger.keys.inventory = changed
+        self._read_inventory()
+        self._ledger.keys = self._keys
         told_count = 0
         for table in self._reader.read_new():
             told_count += self._tell(self._ledger.take(table))
@@ -200,6 +201,13 @@ class LedgerKeeper:
         payload = stream_opened(Sender(transport="self", writer=WRITER), facts)
         frames.append(self._stream.own_frame(EntryType.STREAM_OPENED, payload, received_ns=now_ns))
         self._journal.append(frames)
+
+    def _read_inventory(self) -> None:
+        """Go by the inventory as it is now; what is known of keys stays."""
+        changed = self._inventory.read_changed() if self._inventory is not None else None
+        if changed is not None:
+            self._keys = self._keys or SharedKeys(changed)
+            self._keys.inventory = changed
 
     def _begin(self) -> Ledger | None:
         """Go on where the last run ended; None while what it said is not sealed yet."""

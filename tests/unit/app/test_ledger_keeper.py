@@ -186,6 +186,21 @@ def test_an_inventory_is_gone_by_from_the_next_look_on(rig: LogRig, tmp_path: Pa
     assert file.read_changed() is None
 
 
+def test_account_is_kept_without_an_inventory_until_its_file_is_one(
+    rig: LogRig, tmp_path: Path
+) -> None:
+    path, diag = tmp_path / "inventory.json", SilentDiag()
+    keeping = keeper(rig, InventoryFile(path, diag))
+    assert diag.events == ["inventory_refused"]
+    record(rig, rig.open_stream(node_id="web-1"), count=3)
+    keeping.look()
+    rig.clock.advance(3 * MINUTE)
+    assert keeping.look() == 1
+    path.write_text('{"pods": []}')
+    keeping.look()
+    assert diag.events == ["inventory_refused", "inventory_read"]
+
+
 def test_what_is_known_of_keys_outlives_a_change_of_the_inventory(
     rig: LogRig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
