@@ -79,9 +79,9 @@ CONFIG: Final = {
 
 _TOLD: Final = (
     pc.field("source").isin(["meshtrail"])
-    # A step of the collector's clock has one, too, and is about nobody.
-    & pc.field("about").is_valid()
     & pc.match_substring(pc.field("detail"), '"step_ns":')
+    # The collector says likewise by how much its clock stepped, and to what.
+    & pc.invert(pc.match_substring(pc.field("detail"), '"wall_ns":'))
 )
 
 

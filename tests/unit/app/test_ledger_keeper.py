@@ -9,8 +9,9 @@ from envoy.data.accesslog.v3 import accesslog_pb2
 
 from meshtrail.app.inventory_file import InventoryFile
 from meshtrail.app.ledger_keeper import WRITER, LedgerKeeper
-from meshtrail.correlate.ledger import Ledger
+from meshtrail.correlate.ledger import Ledger, Step
 from meshtrail.correlate.shared_keys import SharedKeys
+from meshtrail.correlate.statements import Cause, finding_about
 from meshtrail.model.entry import EntryType
 from meshtrail.verify import KeySource, TrustedKey, audit
 from tests.log_rig import MILLISECOND, MINUTE, ORIGIN, SIGNER, LogRig, SilentDiag
@@ -279,3 +280,25 @@ def test_a_step_of_the_collectors_clock_is_nothing_that_the_ledger_told(rig: Log
     again = keeper(rig)
     rig.seal()
     assert again.look() == 0
+
+
+def test_a_step_that_only_takes_findings_back_is_not_told_again(
+    rig: LogRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = finding_about(None, Cause.PAIRED_LATE, from_ns=None, until_ns=None, entries=[2])
+    ends_ns: list[int] = []
+
+    def pass_time(_: Ledger, now_ns: int) -> list[Step]:
+        """One step, the same in each run."""
+        ends_ns.append(now_ns)
+        return [Step(ends_ns[0], [late])]
+
+    monkeypatch.setattr(Ledger, "pass_time", pass_time)
+    keeping = keeper(rig)
+    record(rig, rig.open_stream(node_id="web-1"), count=3)
+    assert keeping.look() == 1
+    rig.restart_collect(WRITER)
+    keeping = keeper(rig)
+    rig.seal()
+    assert keeping.look() == 0
+    assert len(ends_ns) == 2
