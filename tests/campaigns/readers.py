@@ -204,7 +204,9 @@ def _read_inventory(data: bytes) -> str | None:
         if not (abs(pod.from_ns) <= INT64_MAX + 1 and abs(pod.to_ns) <= INT64_MAX + 1):
             return "a moment that no column holds"
         assert pod in inventory.pods_of(pod.namespace, pod.service_account)
-        pod.is_at("10.0.0.7", 0)
+        inventory.pods_at(
+            "10.0.0.7", 0, namespace=pod.namespace, service_account=pod.service_account
+        )
     return None
 
 

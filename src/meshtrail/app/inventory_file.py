@@ -26,44 +26,39 @@ class Diag(Protocol):
 class InventoryFile:
     """An inventory and the file that it is read from.
 
-    Raises:
-        ConfigError: the file cannot be read, or is no inventory.
+    A file that is not there, or is no inventory, keeps nobody from the rest of the work.
     """
 
     def __init__(self, path: Path, diag: Diag) -> None:
         self._path = path
         self._diag = diag
-        self._version: tuple[int, int, int] | None = self._read_version()
-        self._changed: Inventory | None = self._read()
+        self._version: tuple[int, ...] | None = ()
 
     def read_changed(self) -> Inventory | None:
         """The inventory, when it is the first time or the file has changed; else None.
 
-        A bad file changes nothing: what was read before stays, and an alarm says why.
+        A bad file changes nothing: what was read before stays, and one alarm says why.
         """
-        changed, self._changed = self._changed, None
-        if changed is not None:
-            return changed
+        version = self._read_version()
+        if version == self._version:
+            return None
+        self._version = version
         try:
-            version = self._read_version()
-            if version == self._version:
-                return None
-            self._version = version
             inventory = self._read()
         except ConfigError as error:
-            if self._version is not None:
-                self._diag.error("inventory_refused", reason=error.message)
-            self._version = None
+            self._diag.error("inventory_refused", reason=f"ledger.inventory: {error.message}")
             return None
         self._diag.info("inventory_read", pods=len(inventory.pods), sha256=inventory.sha256.hex())
         return inventory
 
-    def _read_version(self) -> tuple[int, int, int]:
+    def _read_version(self) -> tuple[int, ...] | None:
+        """What differs as soon as the file does; None when there is none."""
         try:
             status = self._path.stat()
-        except OSError as error:
-            raise ConfigError(f"{self._path}: {error.strerror}", path=self._path) from error
-        return status.st_mtime_ns, status.st_size, status.st_ino
+        except OSError:
+            return None
+        # That it may be read changes its inode alone.
+        return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
     def _read(self) -> Inventory:
         try:

@@ -79,9 +79,9 @@ CONFIG: Final = {
 
 _TOLD: Final = (
     pc.field("source").isin(["meshtrail"])
-    # A step of the collector's clock has one, too, and is about nobody.
-    & pc.field("about").is_valid()
     & pc.match_substring(pc.field("detail"), '"step_ns":')
+    # The collector says likewise by how much its clock stepped, and to what.
+    & pc.invert(pc.match_substring(pc.field("detail"), '"wall_ns":'))
 )
 
 
@@ -117,6 +117,8 @@ class LedgerKeeper:
         self._journal = journal
         self._clock = clock
         self._inventory = inventory
+        self._keys: SharedKeys | None = None
+        self._read_inventory()
         self._stream = Stream()
         self._reader = EventReader(
             layout,
@@ -150,8 +152,8 @@ class LedgerKeeper:
         self._ledger = self._ledger or self._begin()
         if self._ledger is None:
             return 0
-        if self._inventory is not None and (changed := self._inventory.read_changed()) is not None:
-            self._ledger.keys = SharedKeys(changed)
+        self._read_inventory()
+        self._ledger.keys = self._keys
         told_count = 0
         for table in self._reader.read_new():
             told_count += self._tell(self._ledger.take(table))
@@ -199,6 +201,13 @@ class LedgerKeeper:
         payload = stream_opened(Sender(transport="self", writer=WRITER), facts)
         frames.append(self._stream.own_frame(EntryType.STREAM_OPENED, payload, received_ns=now_ns))
         self._journal.append(frames)
+
+    def _read_inventory(self) -> None:
+        """Go by the inventory as it is now; what is known of keys stays."""
+        changed = self._inventory.read_changed() if self._inventory is not None else None
+        if changed is not None:
+            self._keys = self._keys or SharedKeys(changed)
+            self._keys.inventory = changed
 
     def _begin(self) -> Ledger | None:
         """Go on where the last run ended; None while what it said is not sealed yet."""

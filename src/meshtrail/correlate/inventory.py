@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeAlias
 
@@ -56,9 +56,38 @@ class Pod:
     from_ns: int
     to_ns: int
 
-    def is_at(self, address: str, at_ns: int) -> bool:
-        """Whether it lived then, and calls from this address."""
-        return self.from_ns <= at_ns < self.to_ns and _is_within(address, self.addresses)
+    def is_alive(self, at_ns: int) -> bool:
+        """Whether it lived then."""
+        return self.from_ns <= at_ns < self.to_ns
+
+
+@dataclass(slots=True)
+class _Account:
+    """The pods of a service account, and what they call from.
+
+    An account may have thousands of pods, each at an address or two; networks are rare.
+    """
+
+    pods: list[Pod] = field(default_factory=list)
+    at_address: dict[tuple[int, int], list[Pod]] = field(default_factory=dict)
+    in_network: list[tuple[Network, Pod]] = field(default_factory=list)
+
+    def add(self, pod: Pod) -> None:
+        self.pods.append(pod)
+        for network in pod.addresses:
+            if network.num_addresses == 1:
+                key = network.version, int(network.network_address)
+                self.at_address.setdefault(key, []).append(pod)
+            else:
+                self.in_network.append((network, pod))
+
+    def pods_at(self, address: str) -> list[Pod]:
+        try:
+            parsed = ipaddress.ip_address(address)
+        except ValueError:
+            return []
+        found = self.at_address.get((parsed.version, int(parsed)), [])
+        return found + [pod for network, pod in self.in_network if parsed in network]
 
 
 @dataclass(frozen=True)
@@ -73,17 +102,24 @@ class Inventory:
     sha256: bytes
 
     @cached_property
-    def _by_account(self) -> dict[tuple[str, str], list[Pod]]:
-        by_account: dict[tuple[str, str], list[Pod]] = {}
+    def _by_account(self) -> dict[tuple[str | None, str | None], _Account]:
+        by_account: dict[tuple[str | None, str | None], _Account] = {}
         for pod in self.pods:
-            by_account.setdefault((pod.namespace, pod.service_account), []).append(pod)
+            by_account.setdefault((pod.namespace, pod.service_account), _Account()).add(pod)
         return by_account
 
     def pods_of(self, namespace: str | None, service_account: str | None) -> list[Pod]:
         """The pods of a service account, whenever they lived; none for one that is not listed."""
-        if namespace is None or service_account is None:
-            return []
-        return self._by_account.get((namespace, service_account), [])
+        account = self._by_account.get((namespace, service_account))
+        return account.pods if account is not None else []
+
+    def pods_at(
+        self, address: str, at_ns: int, *, namespace: str | None, service_account: str | None
+    ) -> list[Pod]:
+        """The pods of a service account that lived then, and call from this address."""
+        account = self._by_account.get((namespace, service_account))
+        pods = account.pods_at(address) if account is not None else []
+        return [pod for pod in pods if pod.is_alive(at_ns)]
 
 
 def parse_inventory(data: bytes, *, name: str) -> Inventory:
@@ -121,11 +157,3 @@ def _read_pod(pod: _Pod, name: str) -> Pod:
         from_ns=from_ns,
         to_ns=to_ns,
     )
-
-
-def _is_within(address: str, networks: tuple[Network, ...]) -> bool:
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    return any(parsed in network for network in networks)

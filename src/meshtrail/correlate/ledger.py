@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from meshtrail.correlate import statements
 from meshtrail.correlate.clock_account import ClockAccount
+from meshtrail.correlate.downtimes import Downtimes
 from meshtrail.correlate.minutes import MINUTE_NS, Minutes
 from meshtrail.correlate.outages import Outages
 from meshtrail.correlate.pair_book import PAIRED_COLUMNS, PairBook
@@ -86,7 +87,6 @@ _CAUSES: Final = {
 }
 _BROKEN: Final = frozenset({"cancelled", "error"})
 _OWN: Final = "meshtrail"
-_COLLECT: Final = "collect"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +149,7 @@ class Ledger:
         self._last_ns = self._heard_ns = self._resumed_ns = recording_since_ns
         self._reporters = Reporters()
         self._proxies: list[_Proxy] = []
+        self._downtimes = Downtimes()
         self._outages = Outages()
         self._pairs = PairBook()
         self._clocks = ClockAccount()
@@ -176,6 +177,14 @@ class Ledger:
         Yields:
             The steps that they end.
         """
+        # Before time is passed on: what ended while the collector was down is told by these steps.
+        events, found = self._downtimes.take(events)
+        for from_ns, until_ns in found:
+            self._outages.add_downtime(from_ns, until_ns)
+            self._pairs.add_downtime(from_ns, until_ns)
+        yield from self._take_steps(events)
+
+    def _take_steps(self, events: pa.Table) -> Iterator[Step]:
         received = events.column("received_time").to_numpy()
         start = 0
         while start < len(received):
@@ -194,6 +203,8 @@ class Ledger:
         Yields:
             The steps that end before it.
         """
+        for events in self._downtimes.take_waiting():
+            yield from self._take_steps(events)
         yield from self._pass_time(now_ns, is_now=True)
 
     def _pass_time(self, now_ns: int, *, is_now: bool) -> Iterator[Step]:
@@ -267,12 +278,6 @@ class Ledger:
             one = events.slice(row, 1).to_pylist()[0]
             if one["source"] == _OWN:
                 self._resumed_ns = one["received_time"]
-            if numbers[row] < 0 and one["about"] == _COLLECT:
-                # Meanwhile other processes may have gone on to write of themselves.
-                heard = np.flatnonzero(numbers[:row] >= 0)
-                since = int(received[heard[-1]]) if len(heard) else self._heard_ns
-                self._outages.add_downtime(since, one["received_time"])
-                self._pairs.add_downtime(since, one["received_time"])
         heard = np.flatnonzero(numbers >= 0)
         if len(heard):
             self._heard_ns = int(received[heard[-1]])

@@ -90,8 +90,8 @@ class PairBook:
         self._counts: defaultdict[tuple[Names, int, str], int] = defaultdict(int)
 
     def add_downtime(self, from_ns: int, until_ns: int) -> None:
-        """Note that nobody's records came in for some time."""
-        self._gaps.append(Gap(reporter=None, from_ns=from_ns, until_ns=until_ns, known_ns=until_ns))
+        """Note that nobody's records came in for some time, before it is passed on beyond that."""
+        self._gaps.append(Gap(reporter=None, from_ns=from_ns, until_ns=until_ns, known_ns=from_ns))
 
     def take(self, events: pa.Table) -> pa.Table:
         """Take the next events, and give the pairs that they make.
@@ -179,7 +179,11 @@ class PairBook:
         if not unpaired.num_rows:
             return
         port = pc.coalesce(unpaired.column("other_port").cast(_S), "")
-        place = pc.binary_join_element_wise(unpaired.column("other_ip"), port, ":")
+        address = unpaired.column("other_ip")
+        # A server is found by its port; a caller has another one for each connection.
+        is_server = pc.equal(unpaired.column("side").cast(_S), "source")
+        place = pc.binary_join_element_wise(address, port, ":")
+        place = pc.if_else(is_server, place, address)
         spiffe_id = unpaired.column("other_reporter_spiffe_id").cast(_S)
         name = unpaired.column("other_reporter_id").cast(_S)
         is_known = pc.or_(pc.is_valid(name), pc.is_valid(spiffe_id))

@@ -58,6 +58,9 @@ class SharedKeys:
 
     Args:
         inventory: what runs where.
+
+    Attributes:
+        inventory: may be exchanged between two calls; what is known of keys stays.
     """
 
     def __init__(self, inventory: Inventory) -> None:
@@ -75,12 +78,15 @@ class SharedKeys:
             What has not been told within the hour.
         """
         for row in _distinct_uses(events).to_pylist():
-            pods = self.inventory.pods_of(row["src_namespace"], row["src_service_account"])
+            namespace, account = row["src_namespace"], row["src_service_account"]
+            pods = self.inventory.pods_of(namespace, account)
             if not pods:
                 # Of a service account that is not listed nothing is known.
                 continue
             at_ns, address = row["received_time"], row["src_ip"]
-            at_home = [pod for pod in pods if pod.is_at(address, at_ns)]
+            at_home = self.inventory.pods_at(
+                address, at_ns, namespace=namespace, service_account=account
+            )
             certificate = row["tls_client_hash_sha256"]
             if not at_home:
                 if self._is_new(_Use(row["src_spiffe_id"], address), at_ns):

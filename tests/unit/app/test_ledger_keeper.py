@@ -9,7 +9,9 @@ from envoy.data.accesslog.v3 import accesslog_pb2
 
 from meshtrail.app.inventory_file import InventoryFile
 from meshtrail.app.ledger_keeper import WRITER, LedgerKeeper
-from meshtrail.correlate.ledger import Ledger
+from meshtrail.correlate.ledger import Ledger, Step
+from meshtrail.correlate.shared_keys import SharedKeys
+from meshtrail.correlate.statements import Cause, finding_about
 from meshtrail.model.entry import EntryType
 from meshtrail.verify import KeySource, TrustedKey, audit
 from tests.log_rig import MILLISECOND, MINUTE, ORIGIN, SIGNER, LogRig, SilentDiag
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from meshtrail.correlate.pairing import Place
+    from meshtrail.correlate.statements import Statement
 
 SECOND = 1_000 * MILLISECOND
 
@@ -31,7 +34,7 @@ def rig(tmp_path: Path) -> Iterator[LogRig]:
     rig.close()
 
 
-def keeper(rig: LogRig) -> LedgerKeeper:
+def keeper(rig: LogRig, inventory: InventoryFile | None = None) -> LedgerKeeper:
     return LedgerKeeper(
         rig.layout,
         SIGNER.verifier,
@@ -39,6 +42,7 @@ def keeper(rig: LogRig) -> LedgerKeeper:
         journal=rig.open_writer(WRITER),
         clock=rig.clock,
         version="1.2",
+        inventory=inventory,
     )
 
 
@@ -118,7 +122,10 @@ def test_what_is_left_when_it_has_to_end_is_told_by_the_next_start(rig: LogRig) 
     rig.restart_collect(WRITER)
     keeping = keeper(rig)
     rig.seal()
-    assert keeping.look() == 3
+    told_count = keeping.look()
+    # The last minute ends when nothing waits to be sealed.
+    rig.seal()
+    assert told_count + keeping.look() == 3
 
 
 def test_a_new_start_learns_what_was_told_of_where_proxies_report_from(
@@ -174,18 +181,49 @@ def test_an_inventory_is_gone_by_from_the_next_look_on(rig: LogRig, tmp_path: Pa
     path = tmp_path / "inventory.json"
     path.write_text('{"pods": []}')
     file = InventoryFile(path, SilentDiag())
-    keeping = LedgerKeeper(
-        rig.layout,
-        SIGNER.verifier,
-        origin=ORIGIN,
-        journal=rig.open_writer(WRITER),
-        clock=rig.clock,
-        version="1.2",
-        inventory=file,
-    )
+    keeping = keeper(rig, file)
     record(rig, rig.open_stream(), count=1)
     keeping.look()
     assert file.read_changed() is None
+
+
+def test_account_is_kept_without_an_inventory_until_its_file_is_one(
+    rig: LogRig, tmp_path: Path
+) -> None:
+    path, diag = tmp_path / "inventory.json", SilentDiag()
+    keeping = keeper(rig, InventoryFile(path, diag))
+    assert diag.events == ["inventory_refused"]
+    record(rig, rig.open_stream(node_id="web-1"), count=3)
+    keeping.look()
+    rig.clock.advance(3 * MINUTE)
+    assert keeping.look() == 1
+    path.write_text('{"pods": []}')
+    keeping.look()
+    assert diag.events == ["inventory_refused", "inventory_read"]
+
+
+def test_what_is_known_of_keys_outlives_a_change_of_the_inventory(
+    rig: LogRig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[tuple[SharedKeys, bytes]] = []
+
+    def note(keys: SharedKeys, _: object) -> list[Statement]:
+        used.append((keys, keys.inventory.sha256))
+        return []
+
+    monkeypatch.setattr(SharedKeys, "take", note)
+    path = tmp_path / "inventory.json"
+    path.write_text('{"pods": []}')
+    keeping = keeper(rig, InventoryFile(path, SilentDiag()))
+    stream = rig.open_stream()
+    record(rig, stream, count=1)
+    keeping.look()
+    path.write_text('{"pods": [ ]}')
+    record(rig, stream, count=1)
+    keeping.look()
+    (first, before), (second, after) = used[0], used[-1]
+    assert first is second
+    assert before != after
 
 
 def timed_record(received_ns: int) -> bytes:
@@ -242,3 +280,25 @@ def test_a_step_of_the_collectors_clock_is_nothing_that_the_ledger_told(rig: Log
     again = keeper(rig)
     rig.seal()
     assert again.look() == 0
+
+
+def test_a_step_that_only_takes_findings_back_is_not_told_again(
+    rig: LogRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = finding_about(None, Cause.PAIRED_LATE, from_ns=None, until_ns=None, entries=[2])
+    ends_ns: list[int] = []
+
+    def pass_time(_: Ledger, now_ns: int) -> list[Step]:
+        """One step, the same in each run."""
+        ends_ns.append(now_ns)
+        return [Step(ends_ns[0], [late])]
+
+    monkeypatch.setattr(Ledger, "pass_time", pass_time)
+    keeping = keeper(rig)
+    record(rig, rig.open_stream(node_id="web-1"), count=3)
+    assert keeping.look() == 1
+    rig.restart_collect(WRITER)
+    keeping = keeper(rig)
+    rig.seal()
+    assert keeping.look() == 0
+    assert len(ends_ns) == 2

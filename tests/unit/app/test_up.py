@@ -39,6 +39,22 @@ def test_what_is_sent_is_found_and_verified_after_an_orderly_stop(tmp_path: Path
     assert json.loads(verified.stdout)["pinned"] is True
 
 
+def test_a_spoiled_inventory_is_an_alarm_and_keeps_nobody_from_recording(tmp_path: Path) -> None:
+    config, errors = tmp_path / "meshtrail.toml", tmp_path / "errors"
+    config.write_text('[ledger]\ninventory = "inventory.json"\n')
+    (tmp_path / "inventory.json").write_text("{")
+    with (
+        errors.open("w") as stderr,
+        running(tmp_path, "--config", str(config), stderr=stderr) as up,
+    ):
+        send(up.address, ["/one"])
+        assert up.stop() == exit_codes.OK
+    assert requests(up) == ["/one"]
+    lines = [json.loads(line) for line in errors.read_text().splitlines()]
+    (alarm,) = (line for line in lines if line["event"] == "inventory_refused")
+    assert alarm["reason"].startswith(f"ledger.inventory: {tmp_path / 'inventory.json'} is no")
+
+
 def test_status_says_whether_it_runs(tmp_path: Path) -> None:
     def sealer() -> object:
         return json.loads(run(tmp_path, "status", "--json").stdout)["sealer"]

@@ -104,6 +104,51 @@ def test_a_ledger_that_goes_on_writing_does_not_hide_that_the_collector_is_down(
     assert gap["cause"] == "collector_down"
 
 
+def call(end_s: float, who: str, *, lag_s: float = 0.3) -> Row:
+    """A request from web to db, as one of the two reports it."""
+    columns = {
+        "dst_ip": "10.0.0.2",
+        "dst_port": 80,
+        "envoy_access_log_type": "DownstreamEnd",
+        "request_id": round(end_s * 1_000).to_bytes(16, "big"),
+    }
+    if who == "web":
+        columns |= {"side": "source", "envoy_upstream_local_ip": "10.0.0.1"}
+        columns |= {"envoy_upstream_local_port": 50_000}
+    else:
+        columns |= {"side": "destination", "src_ip": "10.0.0.1", "src_port": 50_000}
+        columns |= {"src_spiffe_id": "spiffe://td/ns/a/sa/web", "src_spiffe_id_trust": "attested"}
+    return record(end_s, who=who, lag_s=lag_s, **columns)
+
+
+@pytest.mark.parametrize("down_s", [20, 180, 900])
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_what_was_under_way_when_the_collector_went_down_is_not_for_a_silent_proxy(
+    down_s: int, *, is_cut: bool
+) -> None:
+    back_s = 60 + down_s
+    before = [call(at_s, who) for at_s in range(1, 59) for who in ("web", "db")]
+    # The proxy of db still held its record of the last one.
+    before += [call(59, "web")]
+    left_open = closed(back_s - 0.2, "collector_restarted", who="db")
+    again = [call(back_s + at_s, who) for at_s in range(1, 90) for who in ("web", "db")]
+    after = [left_open, own("stream_opened", back_s - 0.1, about="collect"), *again]
+    rows = [own("stream_opened", 0.5, about="collect"), *before, *after]
+    events, first_count = table(*rows), len(before) + 2 if is_cut else 0
+    ledger = Ledger(recording_since_ns=BEGIN)
+    steps = [*ledger.take(events.slice(0, first_count)), *ledger.take(events.slice(first_count))]
+    said = [one.payload for step in steps for one in step.statements]
+    (found,) = (one for one in said if one.get("cause") == "unpaired")
+    assert (found["about"], found["reason"], found["records"]) == ("db", "collector_gap", 1)
+
+
+def test_the_start_of_a_log_is_no_time_without_a_collector() -> None:
+    rows = [call(at_s, who) for at_s in range(3, 60) for who in ("web", "db")]
+    rows.remove(call(5, "db"))
+    (found,) = findings(own("stream_opened", 0.5, about="collect"), *rows, until_s=120)
+    assert (found["cause"], found["reason"]) == ("unpaired", "unknown")
+
+
 def test_a_break_right_after_the_count_explains_what_the_proxy_still_held() -> None:
     (gap,) = gaps(record(3), count(10, 1), count(20, 4), closed(21, "cancelled"), count(30, 4))
     assert (gap["cause"], gap["missing_min"]) == ("connection_reset", 3)
@@ -236,6 +281,7 @@ def eventful() -> pa.Table:
         *counts(written=[3, 5, 9, 15, 30, 31], dropped=0),
         *counts(written=[1, 2, 3, 5], who="db", dropped=2),
         closed(22, "error", who="db"),
+        closed(43, "collector_restarted"),
         own("stream_opened", 44, about="collect"),
         count(85, 4, started_s=70),
     )

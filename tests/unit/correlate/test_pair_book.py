@@ -86,6 +86,13 @@ def test_an_end_that_fell_silent_is_one_finding_with_entries_that_show_it() -> N
     assert list(book.tell()) == []
 
 
+def test_a_caller_that_reports_nothing_is_one_finding_whatever_ports_it_calls_from() -> None:
+    rows = [call(at, 1 + at, side="destination", port=41_000 + at) for at in range(5)]
+    (found,) = told(PairBook(), rows, until_s=200)
+    said = found.payload
+    assert (said["about"], said["reason"], said["records"]) == (CALLER, "unknown", 5)
+
+
 def test_an_end_that_is_in_no_mesh_is_no_finding() -> None:
     rows = [call(at, at, side="source", port=41_000 + at) for at in range(5)]
     assert told(PairBook(), rows, until_s=300) == []

@@ -50,5 +50,10 @@ def test_inventory_has_every_workload_at_its_address_and_nowhere_else(tmp_path: 
     assert told is not None
     inventory = parse_inventory(told.read_bytes(), name="inventory")
     for name, own_ip in ips.items():
-        [pod] = inventory.pods_of("shop", name)
-        assert [ip for ip in ips.values() if pod.is_at(ip, 1)] == [own_ip]
+        assert len(inventory.pods_of("shop", name)) == 1
+        here = [
+            ip
+            for ip in ips.values()
+            if inventory.pods_at(ip, 1, namespace="shop", service_account=name)
+        ]
+        assert here == [own_ip]

@@ -8,7 +8,7 @@ time, and none that addresses have joined to another record.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 RETRIED_MAX: Final = 100_000
 """Requests that are remembered; the oldest are forgotten first, about 40 MB at most."""
+
+WAITING_MAX: Final = 4_096
+"""Of one request id, those that are looked through for an attempt: 68/s that all wait for one. A
+client may give all its requests the same id, and attempts that got no connection never come."""
 
 
 class Attempt(NamedTuple):
@@ -61,10 +65,15 @@ class _Retried:
 
 
 class RetriedRequests:
-    """The requests with several attempts that were seen lately."""
+    """The requests with several attempts that were seen lately.
+
+    Only those wait for their attempts that have not claimed all of them; their ids are known for
+    longer. A dict for each id, by age, because any of them may be the next to go.
+    """
 
     def __init__(self) -> None:
-        self._by_request_id: dict[int, list[_Retried]] = {}
+        self._waiting: dict[int, dict[_Retried, None]] = {}
+        self._known: Counter[int] = Counter()
         self._by_age: deque[_Retried] = deque()
 
     def __len__(self) -> int:
@@ -75,7 +84,11 @@ class RetriedRequests:
         names = _Retried.__slots__
         for values in zip(*(retried[name].tolist() for name in names), strict=True):
             one = _Retried(dict(zip(names, values, strict=True)))
-            self._by_request_id.setdefault(one.request_id, []).append(one)
+            waiting = self._waiting.setdefault(one.request_id, {})
+            waiting[one] = None
+            if len(waiting) > WAITING_MAX:
+                del waiting[next(iter(waiting))]
+            self._known[one.request_id] += 1
             self._by_age.append(one)
         while len(self._by_age) > RETRIED_MAX:
             self._forget_oldest()
@@ -87,8 +100,7 @@ class RetriedRequests:
 
     def knows(self, request_ids: Keys) -> npt.NDArray[np.bool_]:
         """Which request ids are of requests with several attempts: bool[n]."""
-        known = self._by_request_id
-        return np.array([one in known for one in request_ids.tolist()], dtype=np.bool_)
+        return np.array([one in self._known for one in request_ids.tolist()], dtype=np.bool_)
 
     def claim(self, attempt: Attempt, *, reporter_of: Callable[[int], int]) -> int | None:
         """The log index of the request that an attempt is of, which then has one place less.
@@ -98,7 +110,8 @@ class RetriedRequests:
             reporter_of: address -> the reporter whose proxy called from it, where the last attempt
                 got no connection and so tells no address.
         """
-        for one in self._by_request_id.get(attempt.request_id, ()):
+        waiting = self._waiting.get(attempt.request_id, {})
+        for one in waiting:
             tolerance = max(one.tolerance_ns, attempt.tolerance_ns)
             is_within = one.start_ns - tolerance <= attempt.start_ns <= one.end_ns + tolerance
             is_from_there = (
@@ -106,8 +119,10 @@ class RetriedRequests:
                 if one.client_ip != NONE
                 else one.reporter == reporter_of(attempt.client_ip)
             )
-            if one.attempts_left and is_within and is_from_there:
+            if is_within and is_from_there:
                 one.attempts_left -= 1
+                if not one.attempts_left:
+                    del waiting[one]
                 return one.log_index
         return None
 
@@ -127,7 +142,7 @@ class RetriedRequests:
 
     def _forget_oldest(self) -> None:
         one = self._by_age.popleft()
-        same = self._by_request_id[one.request_id]
-        same.pop(0)
-        if not same:
-            del self._by_request_id[one.request_id]
+        self._waiting[one.request_id].pop(one, None)
+        self._known[one.request_id] -= 1
+        if not self._known[one.request_id]:
+            del self._known[one.request_id], self._waiting[one.request_id]

@@ -9,13 +9,17 @@ from meshtrail.correlate.pairing.names import NONE
 
 
 def remembered(**known: int) -> RetriedRequests:
+    retried = RetriedRequests()
+    remember(retried, **known)
+    return retried
+
+
+def remember(retried: RetriedRequests, **known: int) -> None:
     values = {
         "attempts_left": 2, "client_ip": 4, "end_ns": 200, "log_index": 9, "received_ns": 1,
         "reporter": 3, "request_id": 77, "start_ns": 100, "tolerance_ns": 5, **known,
     }  # fmt: skip
-    retried = RetriedRequests()
     retried.add({name: np.array([value]) for name, value in values.items()})
-    return retried
 
 
 def claim(retried: RetriedRequests, **known: int) -> int | None:
@@ -62,3 +66,44 @@ def test_requests_are_forgotten_by_age_and_number(monkeypatch: pytest.MonkeyPatc
     assert claim(retried) is None
     monkeypatch.setattr(attempts, "RETRIED_MAX", 0)
     assert len(remembered()) == 0
+
+
+class Counted(Attempt):
+    """An attempt that counts the requests that it is held against."""
+
+    looks = 0
+
+    @property
+    def tolerance_ns(self) -> int:
+        Counted.looks += 1
+        return 0
+
+
+def test_a_client_with_one_id_for_all_is_not_looked_through_from_the_start_each_time() -> None:
+    retried = RetriedRequests()
+    Counted.looks = 0
+    for at in range(500):
+        remember(retried, attempts_left=1, log_index=at, start_ns=at * 100, end_ns=at * 100 + 10)
+        attempt = Counted(77, 4, at * 100 + 5, 0)
+        assert retried.claim(attempt, reporter_of=lambda _: 3) == at
+    assert Counted.looks == 500
+
+
+def test_an_id_is_known_until_the_last_request_with_it_is_forgotten() -> None:
+    retried = remembered(attempts_left=1)
+    remember(retried, attempts_left=1, received_ns=3)
+    assert [claim(retried) for _ in range(3)] == [9, 9, None]
+    ids = np.array([77, 78])
+    for received_ns, is_known in ((2, True), (3, True), (4, False)):
+        retried.forget(received_ns)
+        assert retried.knows(ids).tolist() == [is_known, False]
+
+
+def test_of_one_id_only_so_many_wait_for_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempts, "WAITING_MAX", 2)
+    retried = RetriedRequests()
+    for at in range(3):
+        remember(retried, attempts_left=1, log_index=at)
+    assert [claim(retried) for _ in range(3)] == [1, 2, None]
+    retried.forget(2)
+    assert not len(retried)
