@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import grpc.aio
 
-from meshtrail.collect import CollectOptions, Listening, run_collect
+from meshtrail.collect import CollectOptions, Listening, SenderRefusals, run_collect
 from meshtrail.collect.diag import Diag
 from meshtrail.journal import Framing, JournalOptions, JournalReader, JournalWriter
 from meshtrail.model.entry import EntryFlags, EntryType, PayloadFormat
@@ -128,6 +128,7 @@ async def running_collector(
                     journal=journal,
                     clock=used_clock,
                     version=VERSION,
+                    refusals=SenderRefusals(diag),
                     diag=diag,
                     stop=stop,
                     ready=listening.set_result,

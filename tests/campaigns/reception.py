@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 import grpc
 import grpc.aio
 
-from meshtrail.collect import CollectOptions, Listening, run_collect
+from meshtrail.collect import CollectOptions, Listening, SenderRefusals, run_collect
 from meshtrail.journal import JournalReader, JournalWriter
 from meshtrail.units import UnixNanos
 
@@ -166,6 +166,7 @@ async def _serve_and_send(
                 journal=journal,
                 clock=_Clock(),
                 version="campaign",
+                refusals=SenderRefusals(alarms),
                 diag=alarms,
                 stop=stop,
                 ready=listening.set_result,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from meshtrail.app import up
+from meshtrail.collect import CollectOptions
 from meshtrail.config.serve import ServeOptions
 from tests.deploy.containerfile import read_instructions, stages
 from tests.rig.recorder import free_port
@@ -106,6 +107,12 @@ def test_image_stops_in_order_and_says_how_long_that_takes() -> None:
         + up.SERVE_STOP_SECONDS_MAX
     )
     assert int(seconds) > needed
+
+
+def test_ports_of_the_image_are_those_where_senders_are_heard() -> None:
+    doors = CollectOptions()
+    ports = [door.rpartition(":")[2] for door in (doors.grpc, doors.otlp_http)]
+    assert [one.words for one in of(IMAGE, "EXPOSE")] == [ports]
 
 
 def health_command() -> list[str]:

@@ -207,6 +207,7 @@ def service(sandbox: list[str], tmp_path: Path) -> Iterator[tuple[subprocess.Pop
     options = (FOLDER / "meshtrail.toml").read_text(encoding="utf-8")
     for shipped, here in (
         ("[::]:4317", f"127.0.0.1:{free_port()}"),
+        ("127.0.0.1:4318", "127.0.0.1:0"),
         ("127.0.0.1:8710", "127.0.0.1:0"),
         ("/etc/meshtrail/grpc/tls.crt", str(identity.chain)),
         ("/etc/meshtrail/grpc/tls.key", str(identity.key)),

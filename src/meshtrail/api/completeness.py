@@ -8,9 +8,8 @@ import msgspec
 from starlette.responses import Response
 
 from meshtrail.api.disconnect import run_while_connected
-from meshtrail.api.search_body import read_parameters
+from meshtrail.api.search_body import read_parameters, read_period
 from meshtrail.correlate.completeness import read_completeness
-from meshtrail.search.period import parse_period
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -28,7 +27,7 @@ async def show_completeness(request: Request, serving: Serving) -> Response:
     """
     given = read_parameters(request.query_params.multi_items(), {"from", "to"})
     now_ns = serving.clock.wall_ns()
-    period = parse_period(given.get("from"), given.get("to"), now_ns=now_ns)
+    period = read_period(given.get("from"), given.get("to"), now_ns=now_ns)
 
     async def read() -> dict[str, Any]:
         async with serving.searches.place() as place:

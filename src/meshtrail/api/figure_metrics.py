@@ -6,6 +6,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
+from meshtrail.api.known_labels import (
+    ALARMS,
+    DEATH_CAUSES,
+    FINDING_CAUSES,
+    GAP_CAUSES,
+    count_from_zero,
+)
 from meshtrail.note import format_fingerprint
 
 if TYPE_CHECKING:
@@ -82,7 +89,7 @@ def _alarms(run: Mapping[str, RunFacts], own: Mapping[str, int]) -> Metric:
     )
     said = {name: facts.facts.get("alarms", {}) for name, facts in run.items()}
     for process, alarms in sorted({**said, "serve": own}.items()):
-        for alarm, count in sorted(alarms.items()):
+        for alarm, count in count_from_zero(alarms, ALARMS.get(process, ())).items():
             family.add_metric([process, alarm], count)
     return family
 
@@ -183,6 +190,11 @@ def _received(figures: Figures) -> Iterator[Metric]:
     bytes_ = CounterMetricFamily(
         "meshtrail_received_bytes", "Bytes of the frames that they came in.", labels=["writer"]
     )
+    refused = CounterMetricFamily(
+        "meshtrail_senders_refused",
+        "How often a sender was not let in since a collector was started.",
+        labels=["writer"],
+    )
     streams = GaugeMetricFamily(
         "meshtrail_streams_open", "Streams that are open now, its own included.", labels=["writer"]
     )
@@ -191,10 +203,12 @@ def _received(figures: Figures) -> Iterator[Metric]:
             continue
         entries.add_metric([name], told.facts["entries"])
         bytes_.add_metric([name], told.facts["bytes"])
+        refused.add_metric([name], told.facts["senders_refused"])
         if not told.is_stale(figures.now_ns):
             streams.add_metric([name], told.facts["streams"])
     yield entries
     yield bytes_
+    yield refused
     yield streams
 
 
@@ -204,13 +218,13 @@ def _missing(figures: Figures) -> Iterator[Metric]:
     if ledger is None:
         return
     told = ledger.facts
-    for name, fact, about in (
-        ("missing_records", "missing", "Records that are missing, at least, by cause."),
-        ("gaps", "gaps", "Statements that records are missing, by cause."),
-        ("findings", "findings", "What somebody should look at, by cause."),
+    for name, fact, known, about in (
+        ("missing_records", "missing", GAP_CAUSES, "Records that are missing, at least, by cause."),
+        ("gaps", "gaps", GAP_CAUSES, "Statements that records are missing, by cause."),
+        ("findings", "findings", FINDING_CAUSES, "What somebody should look at, by cause."),
     ):
         family = CounterMetricFamily(f"meshtrail_{name}", about, labels=["cause"])
-        for cause, count in sorted(told[fact].items()):
+        for cause, count in count_from_zero(told[fact], known).items():
             family.add_metric([cause], count)
         yield family
     yield _gauge("reporters", "Reporters that the ledger keeps account of.", told["reporters"])
@@ -242,8 +256,13 @@ def _processes(figures: Figures) -> Iterator[Metric]:
         running.add_metric([_SUPERVISOR], int(is_there))
         for name, process in supervisor.facts.get("processes", {}).items():
             running.add_metric([name], int(is_there and process["is_ready"]))
-        for death in supervisor.facts.get("deaths", []):
-            deaths.add_metric([death["process"], death["cause"]], death["count"])
+            died = {
+                death["cause"]: death["count"]
+                for death in supervisor.facts.get("deaths", [])
+                if death["process"] == name
+            }
+            for cause, count in count_from_zero(died, DEATH_CAUSES).items():
+                deaths.add_metric([name, cause], count)
     yield running
     yield started
     yield deaths

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from starlette.responses import Response
 
+from meshtrail.api.search_body import read_parameters
 from meshtrail.app.run_file import select_live
 from meshtrail.errors import MeshtrailError
 
@@ -36,8 +37,13 @@ async def show_readiness(_request: Request, serving: Serving) -> Response:
     return Response(body, 503 if reasons else 200, media_type=_JSON)
 
 
-async def show_status(_request: Request, serving: Serving) -> Response:
-    """What ``meshtrail status --json`` prints."""
+async def show_status(request: Request, serving: Serving) -> Response:
+    """What ``meshtrail status --json`` prints.
+
+    Raises:
+        RequestError: it has no parameters.
+    """
+    read_parameters(request.query_params.multi_items(), set())
     figures = await serving.figures.read()
     told = {
         **figures.status.as_json(),

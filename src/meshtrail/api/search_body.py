@@ -10,7 +10,8 @@ import msgspec
 
 from meshtrail.errors import QueryError, RequestError
 from meshtrail.search.fields import find_field
-from meshtrail.search.period import Period, parse_period
+from meshtrail.search.moments import parse_moment
+from meshtrail.search.period import Period
 from meshtrail.search.plan import SearchRequest
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class SearchBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         Raises:
             QueryError: no moments, or none between them.
         """
-        return parse_period(self.from_, self.to, now_ns=now_ns)
+        return read_period(self.from_, self.to, now_ns=now_ns)
 
     def make_request(self, *, now_ns: UnixNanos) -> SearchRequest:
         """The search as ``Searcher.plan`` takes it, for one row more: it says if there are more.
@@ -123,6 +124,19 @@ def split_names(text: str) -> tuple[str, ...]:
     return tuple(name for name in text.split(",") if name)
 
 
+def read_period(from_: str | None, to: str | None, *, now_ns: UnixNanos) -> Period:
+    """Read both ends as people write them; None leaves an end open.
+
+    Raises:
+        QueryError: no moments, or none between them; names the parameters, not the options.
+    """
+    from_ns = None if from_ is None else parse_moment(from_, now_ns=now_ns)
+    to_ns = None if to is None else parse_moment(to, now_ns=now_ns)
+    if from_ns is not None and to_ns is not None and from_ns >= to_ns:
+        raise QueryError("from is not before to: no moment lies between them")
+    return Period(from_ns=from_ns, to_ns=to_ns)
+
+
 def read_parameters(pairs: Sequence[tuple[str, str]], known: set[str]) -> dict[str, str]:
     """The parameters of a query string; a typo must not silently mean the default.
 
@@ -132,7 +146,8 @@ def read_parameters(pairs: Sequence[tuple[str, str]], known: set[str]) -> dict[s
     for name, count in Counter(name for name, _ in pairs).items():
         if name not in known:
             near = difflib.get_close_matches(name, sorted(known), n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
+            names = ", ".join(sorted(known)) or "none"
+            hint = f"did you mean {near[0]}?" if near else f"known are {names}"
             raise RequestError(f"there is no parameter {name[:80]!r}: {hint}", parameter=name[:80])
         if count > 1:
             raise RequestError(f"parameter {name} stands {count} times", parameter=name)

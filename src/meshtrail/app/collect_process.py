@@ -14,7 +14,7 @@ from meshtrail.app.clock import SystemClock
 from meshtrail.app.process_options import ProcessOptions, read_process_options
 from meshtrail.app.run_file import RunFile
 from meshtrail.app.version import read_version
-from meshtrail.collect import run_collect
+from meshtrail.collect import SenderRefusals, run_collect
 from meshtrail.collect.own_stream import WRITER
 from meshtrail.journal import JournalWriter
 
@@ -26,6 +26,7 @@ def collect(child: Child) -> None:
     """Run the collector for as long as the supervisor wants."""
     options = read_process_options(child.options)
     clock = SystemClock()
+    refusals = SenderRefusals(child.diag)
     with (
         JournalWriter(
             options.layout.journals / WRITER, clock=clock, options=options.configuration.journal
@@ -38,18 +39,23 @@ def collect(child: Child) -> None:
                 "entries": journal.entries_count,
                 "bytes": journal.bytes_count,
                 "streams": journal.streams_count,
+                "senders_refused": refusals.count,
                 "alarms": dict(child.alarms),
             },
         ),
     ):
         # A seventh less CPU for each message than with the standard library's loop.
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_run(child, options, journal, clock))
+            runner.run(_run(child, options, journal, clock, refusals))
         child.diag.info("streams_drained")
 
 
 async def _run(
-    child: Child, options: ProcessOptions, journal: JournalWriter, clock: SystemClock
+    child: Child,
+    options: ProcessOptions,
+    journal: JournalWriter,
+    clock: SystemClock,
+    refusals: SenderRefusals,
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -80,6 +86,7 @@ async def _run(
         journal=journal,
         clock=clock,
         version=read_version(),
+        refusals=refusals,
         diag=child.diag,
         stop=stop,
         ready=tell_ready,

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 _ABOUT = """
     Shows what a data directory holds: entries published and sealed, the last arrival, files,
     whether `meshtrail up` seals there now, how many bytes wait in the journals, and what the ledger
-    knows to be missing. It reads only, and may be run at any time. Signatures of the newest
-    manifest and checkpoint are checked; `meshtrail verify` checks everything.
+    knows to be missing and has found. It reads only, and may be run at any time. Signatures of the
+    newest manifest and checkpoint are checked; `meshtrail verify` checks everything.
 """
 _EXAMPLES = (
     ("meshtrail status", "The log in ./meshtrail-data."),
@@ -77,10 +77,15 @@ def _missing_line(ledger: dict[str, Any] | None) -> str:
     """What the ledger has told since it was started; the log has it for ever."""
     if ledger is None:
         return "missing    not known: no ledger is kept here now, see meshtrail completeness"
-    text = f"missing    of {ledger['reporters']} reporters: "
-    causes = [f"{count:,} {cause}" for cause, count in sorted(ledger["missing"].items()) if count]
-    causes += [f"{ledger['silent']} silent"] * bool(ledger["silent"])
-    return text + (", ".join(causes) or "nothing known since the ledger was started")
+    causes = _counted(ledger["missing"]) + [f"{ledger['silent']} silent"] * bool(ledger["silent"])
+    missing = ", ".join(causes) or "nothing known since the ledger was started"
+    findings = ", ".join(_counted(ledger["findings"]))
+    line = f"missing    of {ledger['reporters']} reporters: {missing}"
+    return f"{line}; findings: {findings}" if findings else line
+
+
+def _counted(causes: dict[str, int]) -> list[str]:
+    return [f"{count:,} {cause}" for cause, count in sorted(causes.items()) if count]
 
 
 def _lines(status: Status, *, now_ns: int) -> Iterator[str]:

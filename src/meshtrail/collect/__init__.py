@@ -9,5 +9,6 @@ knows nothing of the log; ``app`` runs it in a process of its own, and writes th
 from meshtrail.collect.collector import Listening, run_collect
 from meshtrail.collect.diag import Diag
 from meshtrail.collect.options import CollectOptions
+from meshtrail.collect.sender_refusals import SenderRefusals
 
-__all__ = ["CollectOptions", "Diag", "Listening", "run_collect"]
+__all__ = ["CollectOptions", "Diag", "Listening", "SenderRefusals", "run_collect"]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import ipaddress
     from collections.abc import Callable, Iterable
 
-    from meshtrail.collect.diag import Diag
+    from meshtrail.collect.sender_refusals import SenderRefusals
     from meshtrail.collect.token_file import TokenFile
     from meshtrail.collect.tokens import Token
     from meshtrail.units import UnixNanos
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     Headers = Iterable[tuple[str | bytes, str | bytes]]
 
 _AUTHORIZATION: Final = "authorization"
-_TELL_EVERY_NS: Final = 10_000_000_000
-"""A refused sender comes back at once, and there may be thousands of them."""
 
 
 class Identify(Protocol):
@@ -66,7 +64,7 @@ class Authenticator:
         forwarders: proxies whose ``x-forwarded-client-cert`` is believed.
         tokens: None when no token is good.
         now: the collector's clock.
-        diag: hears of refused senders.
+        refusals: hears of refused senders.
     """
 
     def __init__(
@@ -77,15 +75,13 @@ class Authenticator:
         forwarders: tuple[Network, ...],
         tokens: TokenFile | None,
         now: Callable[[], UnixNanos],
-        diag: Diag,
+        refusals: SenderRefusals,
     ) -> None:
         self._forwarders = forwarders
         self._tokens = tokens
         self._now = now
-        self._diag = diag
+        self._refusals = refusals
         self._is_anyone_taken = not (is_mtls or forwarders or tokens is not None) and is_loopback
-        self._refused_count = 0
-        self._told_ns: int | None = None
 
     def identify(
         self, address: str, certificate: bytes | None, headers: Headers, source: str
@@ -105,7 +101,7 @@ class Authenticator:
         try:
             return self._identify(address, certificate, headers, source)
         except UnauthenticatedError as error:
-            self._tell(address, source, error.message)
+            self._count(address, source, error)
             raise
 
     def check_again(self, peer: Peer, source: str) -> None:
@@ -123,7 +119,7 @@ class Authenticator:
         try:
             self._check_use(token, source, which=f"token {peer.token} ({peer.token_id})")
         except UnauthenticatedError as error:
-            self._tell(peer.address, source, error.message)
+            self._count(peer.address, source, error)
             raise
 
     def _identify(
@@ -182,19 +178,8 @@ class Authenticator:
                 f"{which}: good for {', '.join(token.sources)}, not for {source}"
             )
 
-    def _tell(self, address: str, source: str, reason: str) -> None:
-        self._refused_count += 1
-        now_ns = self._now()
-        if self._told_ns is None or now_ns - self._told_ns >= _TELL_EVERY_NS:
-            self._diag.error(
-                "sender_refused",
-                address=address,
-                source=source,
-                reason=reason,
-                refused_count=self._refused_count,
-            )
-            self._told_ns = now_ns
-            self._refused_count = 0
+    def _count(self, address: str, source: str, error: UnauthenticatedError) -> None:
+        self._refusals.add(address=address, source=source, reason=error.message, now_ns=self._now())
 
 
 def _identify_forwarded(address: str, values: list[str]) -> Peer:

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from meshtrail.collect.options import CollectOptions
     from meshtrail.collect.peer import Peer
     from meshtrail.collect.receiving import Framer
+    from meshtrail.collect.sender_refusals import SenderRefusals
     from meshtrail.journal import JournalOptions, JournalWriter
     from meshtrail.units import Clock
 
@@ -75,6 +76,7 @@ async def run_collect(
     journal: JournalWriter,
     clock: Clock,
     version: str,
+    refusals: SenderRefusals,
     diag: Diag,
     stop: asyncio.Event,
     ready: Callable[[Listening], None],
@@ -87,6 +89,7 @@ async def run_collect(
         journal: open; stays open.
         clock: of the machine.
         version: of meshtrail, for stream-opened entries.
+        refusals: counts the senders that are not let in.
         diag: hears what happens.
         stop: take no more, finish, return.
         ready: called with the addresses once senders can connect.
@@ -104,6 +107,7 @@ async def run_collect(
         journal=journal,
         clock=clock,
         version=version,
+        refusals=refusals,
         diag=diag,
         sleep=sleep,
     )
@@ -127,11 +131,13 @@ class _Collector:
         journal: JournalWriter,
         clock: Clock,
         version: str,
+        refusals: SenderRefusals,
         diag: Diag,
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
         self._options = options
         self._journal = journal
+        self._refusals = refusals
         self._diag = diag
         self._sleep = sleep
         self._clock = CollectorClock(clock)
@@ -218,6 +224,7 @@ class _Collector:
         server.close_streams()
         await self._otlp.finish()
         self._stalls.finish()
+        self._refusals.tell(now_ns=self._clock.now())
         self._own.close()
         self._commit.close()
         await self._commit.flush()
@@ -231,7 +238,7 @@ class _Collector:
             forwarders=self._options.forwarders(),
             tokens=self._tokens,
             now=self._clock.now,
-            diag=self._diag,
+            refusals=self._refusals,
         )
 
     def _begin(
@@ -253,6 +260,7 @@ class _Collector:
             await self._sleep(CLOCK_CHECK_S)
             self._own.check_clock()
             self._otlp.look()
+            self._refusals.look(now_ns=self._clock.now())
 
     def _seal_counter(self, payload: bytes) -> None:
         self._own.count(payload)

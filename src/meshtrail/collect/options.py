@@ -68,9 +68,9 @@ class CollectOptions:
         if self.tls_client_ca and not self.is_tls:
             raise ConfigError("tls_client_ca needs tls_cert and tls_key: certificates need TLS")
         self.forwarders()
-        self.check_listener(self.grpc)
+        self.check_listener(self.grpc, door="grpc")
         if self.is_otlp_http_on:
-            self.check_listener(self.otlp_http)
+            self.check_listener(self.otlp_http, door="otlp_http")
         for name in _AT_LEAST_ONE:
             if getattr(self, name) < 1:
                 raise ConfigError(
@@ -123,11 +123,12 @@ class CollectOptions:
             networks.append(network)
         return tuple(networks)
 
-    def check_listener(self, address: str) -> None:
+    def check_listener(self, address: str, *, door: str) -> None:
         """Check that nobody can send to a listener without showing who it is.
 
         Args:
             address: that is listened on, ``host:port``.
+            door: the option that says so.
 
         Raises:
             ConfigError: beyond loopback, senders would not be authenticated, or would send their
@@ -137,16 +138,18 @@ class CollectOptions:
             return
         if self.tokens and not self.is_tls:
             raise ConfigError(
-                f"{address} is not a loopback address, and tokens would be sent in the clear: give "
-                "tls_cert and tls_key, or listen on 127.0.0.1",
+                f"{door} {address} is not a loopback address, and tokens would be sent in the "
+                "clear: give tls_cert and tls_key, or listen on 127.0.0.1",
                 address=address,
+                key=f"collect.{door}",
             )
         if not (self.is_mtls or self.tokens or self.xfcc_from):
             raise ConfigError(
-                f"{address} is not a loopback address, and senders would not be authenticated: "
-                "give tls_cert, tls_key and tls_client_ca, or tokens in place of the last, or "
-                "xfcc_from, or listen on 127.0.0.1",
+                f"{door} {address} is not a loopback address, and senders would not be "
+                "authenticated: give tls_cert, tls_key and tls_client_ca, or tokens in place of "
+                "the last, or xfcc_from, or listen on 127.0.0.1",
                 address=address,
+                key=f"collect.{door}",
             )
 
     def describe_security(self) -> str:

@@ -66,9 +66,10 @@ class ServeOptions:
         """Refuse what would not be safe, or could not work."""
         if self.is_on and not parse_address(self.http).is_loopback:
             raise ConfigError(
-                f"{self.http} is not a loopback address, and whoever reads would not be "
+                f"http {self.http} is not a loopback address, and whoever reads would not be "
                 "authenticated: listen on 127.0.0.1, or say off",
                 address=self.http,
+                key="serve.http",
             )
         for host in self.hosts:
             if not _HOST.fullmatch(host):

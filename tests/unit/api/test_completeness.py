@@ -55,3 +55,12 @@ def test_a_period_in_which_nothing_was_told_has_no_reporters(log: SmallLog) -> N
 @pytest.mark.parametrize("asked", ["from=yesterday", "since=-1h", "from=-1h&from=-2h"])
 def test_a_period_that_is_none_is_refused(log: SmallLog, asked: str) -> None:
     assert get(log, f"/api/completeness?{asked}").status == 400
+
+
+@pytest.mark.parametrize("path", ["/api/completeness", "/api/search"])
+def test_a_period_that_ends_before_it_begins_is_refused_in_the_words_of_the_request(
+    log: SmallLog, path: str
+) -> None:
+    answer = get(log, f"{path}?from=-1h&to=-2h")
+    assert answer.error == (400, "QueryError")
+    assert answer.json["message"].startswith("from is not before to")

@@ -111,3 +111,9 @@ def test_status_is_what_the_command_prints(log: SmallLog) -> None:
     assert told["ledger"] is None
     assert told["data"] == str(log.layout.root)
     assert (told["pinned"], told["vkey"].startswith(ORIGIN)) == (True, True)
+
+
+def test_status_with_a_parameter_is_refused(log: SmallLog) -> None:
+    answer = get(log, "/api/status?x=1")
+    assert answer.error == (400, "RequestError")
+    assert "there is no parameter 'x': known are none" in answer.body.decode()

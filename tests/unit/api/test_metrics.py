@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from meshtrail.app.run_file import RunFile
@@ -16,6 +17,43 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "metrics.md"
+Told = dict[str, dict[str, object]]
+EVENTFUL: Told = {
+    "up": {
+        "processes": {
+            "collect": {"pid": 7, "is_ready": True},
+            "ledger": {"pid": 8, "is_ready": True},
+            "seal": {"pid": None, "is_ready": False},
+        },
+        "deaths": [{"process": "seal", "cause": "SIGKILL", "count": 2}],
+        "alarms": {},
+    },
+    "collect": {
+        "entries": 40,
+        "bytes": 9_000,
+        "streams": 3,
+        "senders_refused": 6,
+        "alarms": {"journal_full": 1},
+    },
+    "ledger": {
+        "passed_ns": 5,
+        "reporters": 2,
+        "silent": 1,
+        "gaps": {"dropped": 1},
+        "missing": {"dropped": 7},
+        "findings": {"silent": 1},
+        "alarms": {},
+    },
+    "seal": {"ticks": 12, "tick_seconds": 1.5, "alarms": {}},
+}
+QUIET: Told = {
+    "up": EVENTFUL["up"] | {"deaths": []},
+    "collect": EVENTFUL["collect"] | {"senders_refused": 0, "alarms": {}},
+    "ledger": EVENTFUL["ledger"] | {"silent": 0, "gaps": {}, "missing": {}, "findings": {}},
+    "seal": EVENTFUL["seal"],
+}
+"""Nothing has happened yet that an alert is about."""
+ASKED = re.compile(r'(meshtrail_\w+)(?:\{(\w+)=~?"([^"]+)"\})?')
 ROW = re.compile(r"^\| `(meshtrail_\w+)`(?: by ((?:`\w+`(?:, )?)+))? \| (\w+) \|", re.MULTILINE)
 
 
@@ -39,29 +77,8 @@ def scrape(log: SmallLog) -> dict[str, Metric]:
     return {family.name: family for family in text_string_to_metric_families(asyncio.run(run()))}
 
 
-def scrape_running(log: SmallLog) -> dict[str, Metric]:
+def scrape_running(log: SmallLog, told: Told = EVENTFUL) -> dict[str, Metric]:
     """With the files that the processes of `up` write beside it."""
-    told: dict[str, dict[str, object]] = {
-        "up": {
-            "processes": {
-                "collect": {"pid": 7, "is_ready": True},
-                "seal": {"pid": None, "is_ready": False},
-            },
-            "deaths": [{"process": "seal", "cause": "SIGKILL", "count": 2}],
-            "alarms": {},
-        },
-        "collect": {"entries": 40, "bytes": 9_000, "streams": 3, "alarms": {"journal_full": 1}},
-        "ledger": {
-            "passed_ns": 5,
-            "reporters": 2,
-            "silent": 1,
-            "gaps": {"dropped": 1},
-            "missing": {"dropped": 7},
-            "findings": {"silent": 1},
-            "alarms": {},
-        },
-        "seal": {"ticks": 12, "tick_seconds": 1.5, "alarms": {}},
-    }
 
     def run_file(name: str) -> RunFile:
         return RunFile(log.layout, name, clock=FixedClock(), read_facts=lambda: told[name])
@@ -100,6 +117,40 @@ def test_every_metric_is_documented_with_its_kind_and_labels_and_no_other_is(
         assert labels in (documented[name][1], set()), name
 
 
+def rules() -> dict[str, str]:
+    """The expressions of the document's alert rules, by the name of the alert."""
+    _, _, block = DOCUMENT.read_text(encoding="utf-8").partition("```yaml\n")
+    (group,) = yaml.safe_load(block.partition("```")[0])["groups"]
+    return {rule["alert"]: rule["expr"] for rule in group["rules"]}
+
+
+def test_every_series_that_a_rule_asks_for_is_there_before_anything_happens(
+    log: SmallLog,
+) -> None:
+    families = scrape_running(log, QUIET)
+    for alert, expression in rules().items():
+        for name, label, wanted in ASKED.findall(expression):
+            shown = families[name.removesuffix("_total")].samples
+            assert shown, (alert, name)
+            for one in wanted.split("|") if label else ():
+                assert one in {sample.labels[label] for sample in shown}, (alert, name, one)
+
+
+@pytest.mark.parametrize(
+    "incident",
+    [
+        "increase(meshtrail_missing_records_total[",
+        "meshtrail_reporters_silent > 0",
+        'increase(meshtrail_findings_total{cause=~"key_shared|unpaired"}[',
+        "increase(meshtrail_senders_refused_total[",
+        'increase(meshtrail_alarms_total{alarm=~"certificates_refused|inventory_refused|tokens_',
+        "increase(meshtrail_process_deaths_total[",
+    ],
+)
+def test_what_happens_once_has_a_rule(incident: str) -> None:
+    assert any(incident in expression for expression in rules().values())
+
+
 def test_figures_are_those_of_the_files(log: SmallLog) -> None:
     families = scrape_running(log)
     assert value(families["meshtrail_tree_size"]) == 3
@@ -112,6 +163,7 @@ def test_figures_are_those_of_the_files(log: SmallLog) -> None:
     assert value(families["meshtrail_disk_free_bytes"]) > 0
     assert value(families["meshtrail_received_entries"], writer="collect") == 40
     assert value(families["meshtrail_streams_open"], writer="collect") == 3
+    assert value(families["meshtrail_senders_refused"], writer="collect") == 6
     assert value(families["meshtrail_seal_tick_seconds"]) == 1.5
     assert value(families["meshtrail_process_up"], process="collect") == 1
     assert value(families["meshtrail_process_up"], process="seal") == 0

@@ -141,11 +141,10 @@ def test_a_configuration_that_makes_no_sense_is_refused_before_anything_is_made(
     assert said == "meshtrail: there is no option seal.tick_mss: did you mean tick_ms?"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["meshtrail.toml"]
     assert refused(tmp_path, "--tick-ms", "5000")[0] == exit_codes.CONFIG
-    assert refused(tmp_path, "--grpc", "0.0.0.0:0")[0] == exit_codes.CONFIG
-    for door in ("--http", "--otlp-http"):
-        status, said = refused(tmp_path, door, "0.0.0.0:0")
+    for door in ("grpc", "http", "otlp_http"):
+        status, said = refused(tmp_path, f"--{door.replace('_', '-')}", "0.0.0.0:0")
         assert status == exit_codes.CONFIG
-        assert "not a loopback address" in said
+        assert said.startswith(f"meshtrail: {door} 0.0.0.0:0 is not a loopback address")
     status, said = refused(tmp_path, "--tokens", str(tmp_path / "data" / "senders"))
     assert status == exit_codes.CONFIG
     assert "lies in the data directory" in said

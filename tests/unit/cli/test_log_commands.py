@@ -63,14 +63,34 @@ def test_status_tells_what_the_ledger_knows_to_be_missing(
 ) -> None:
     told: dict[str, object] = {"reporters": 3, "silent": 1}
     told["missing"] = {"counter_dropped": 1_200, "unknown": 0}
-    file = {"pid": 1, "started_ns": 0, "written_ns": SystemClock().wall_ns(), "facts": told}
-    folder = log.layout.root / "run"
-    folder.mkdir()
-    (folder / "ledger.json").write_text(json.dumps(file))
+    told["findings"] = {}
+    _keep_ledger(log, told)
     assert run("status")[1]["ledger"] == told
     assert main(["status", "--data", str(log.layout.root)]) == exit_codes.OK
     out = capsys.readouterr().out
     assert "\nmissing    of 3 reporters: 1,200 counter_dropped, 1 silent\n" in out
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [({"dropped": 7}, "7 dropped"), ({}, "nothing known since the ledger was started")],
+)
+def test_status_tells_what_somebody_should_look_at_beside_what_is_missing(
+    log: SmallLog, capsys: pytest.CaptureFixture[str], missing: dict[str, int], said: str
+) -> None:
+    findings = {"unpaired": 5, "key_shared": 1_000, "paired_late": 0}
+    _keep_ledger(log, {"reporters": 3, "silent": 0, "missing": missing, "findings": findings})
+    assert main(["status", "--data", str(log.layout.root)]) == exit_codes.OK
+    line = f"\nmissing    of 3 reporters: {said}; findings: 1,000 key_shared, 5 unpaired\n"
+    assert line in capsys.readouterr().out
+
+
+def _keep_ledger(log: SmallLog, told: dict[str, object]) -> None:
+    """Leave what a running ledger would have told last."""
+    file = {"pid": 1, "started_ns": 0, "written_ns": SystemClock().wall_ns(), "facts": told}
+    folder = log.layout.root / "run"
+    folder.mkdir()
+    (folder / "ledger.json").write_text(json.dumps(file))
 
 
 def test_export_writes_the_tree_and_says_how_much(run: Run, tmp_path: Path) -> None:

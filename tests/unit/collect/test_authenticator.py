@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshtrail.collect.authenticator import Authenticator
+from meshtrail.collect.sender_refusals import SenderRefusals
 from meshtrail.collect.token_file import TokenFile
 from meshtrail.collect.tokens import Token, format_tokens, make_token
 from meshtrail.demo.authority import Authority
@@ -73,7 +74,7 @@ class Scene:
             forwarders=tuple(map(ipaddress.ip_network, xfcc_from)),
             tokens=TokenFile(self.tokens_file, diag=self.diag) if has_tokens else None,
             now=lambda: UnixNanos(self.now_ns),
-            diag=self.diag,
+            refusals=SenderRefusals(self.diag),
         )
 
 
@@ -304,7 +305,7 @@ def test_whatever_is_sent_is_a_sender_or_a_refusal(
         forwarders=(ipaddress.ip_network(PROXY.partition(":")[0]),),
         tokens=None,
         now=lambda: UnixNanos(NOW),
-        diag=FakeDiag(),
+        refusals=SenderRefusals(FakeDiag()),
     )
     try:
         peer = identify(authenticator, *headers, address=address)
@@ -313,14 +314,9 @@ def test_whatever_is_sent_is_a_sender_or_a_refusal(
     assert (peer.auth, address) == ("xfcc", PROXY)
 
 
-def test_refusals_are_told_at_most_every_ten_seconds_with_their_number(scene: Scene) -> None:
-    authenticator = scene.authenticator()
-    for seconds in (0, 1, 9.9, 10, 11, 30):
-        scene.now_ns = NOW + int(seconds * 1e9)
-        refusal(authenticator, *bearer(scene.text))
-    told = [facts for _, event, facts in scene.diag.events if event == "sender_refused"]
-    assert [facts["refused_count"] for facts in told] == [1, 3, 2]
-    assert told[0] == {
+def test_a_refusal_is_told_with_its_reason_and_no_secret(scene: Scene) -> None:
+    refusal(scene.authenticator(), *bearer(scene.text))
+    assert scene.diag.facts("sender_refused") == {
         "address": SENDER,
         "source": "otlp",
         "reason": "this collector takes no tokens",

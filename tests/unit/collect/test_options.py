@@ -47,9 +47,18 @@ def test_tokens_in_the_clear_are_taken_on_loopback_only(given: dict[str, Any]) -
 
 
 def test_any_listener_can_be_held_to_the_same_rules() -> None:
-    CollectOptions(**MTLS).check_listener("0.0.0.0:4318")
+    CollectOptions(**MTLS).check_listener("0.0.0.0:4318", door="otlp_http")
     with pytest.raises(ConfigError, match=r"0\.0\.0\.0:4318 is not a loopback address"):
-        CollectOptions(**TLS).check_listener("0.0.0.0:4318")
+        CollectOptions(**TLS).check_listener("0.0.0.0:4318", door="otlp_http")
+
+
+@pytest.mark.parametrize("door", ["grpc", "otlp_http"])
+@pytest.mark.parametrize("given", [{}, TOKENS])
+def test_listener_that_is_refused_is_named_by_its_option(door: str, given: dict[str, Any]) -> None:
+    doors: dict[str, Any] = {door: "0.0.0.0:9999"}
+    with pytest.raises(ConfigError, match=rf"^{door} 0\.0\.0\.0:9999 is not") as caught:
+        CollectOptions(**doors, **given)
+    assert caught.value.key == f"collect.{door}"
 
 
 @pytest.mark.parametrize("missing", TLS)

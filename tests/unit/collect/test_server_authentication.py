@@ -13,6 +13,7 @@ from envoy.service.accesslog.v3 import als_pb2
 from meshtrail.app.tokens import revoke_token
 from meshtrail.collect import CollectOptions
 from meshtrail.collect.payloads import encode_json
+from meshtrail.collect.sender_refusals import TELL_EVERY_NS
 from meshtrail.sources.streams import parse_stream_opened
 from tests.als_messages import als_message, http_record, identifier
 from tests.collect_rig import (
@@ -174,6 +175,26 @@ def test_unauthenticated_sender_is_refused_on_loopback_where_tokens_are_asked_fo
     scene.token()
     options = CollectOptions(grpc=LOOPBACK, tokens=scene.tokens)
     assert scene.refuse(options) == "neither a certificate nor a token was shown"
+
+
+@pytest.mark.parametrize("is_stopped", [False, True])
+def test_refusal_is_told_by_itself_when_no_other_follows(scene: Scene, is_stopped: bool) -> None:  # noqa: FBT001 - pytest passes it by name
+    scene.token()
+
+    async def play(collector: Collector) -> None:
+        for _ in range(3):
+            await find_refusal(collector.address)
+        assert collector.diag.facts("sender_refused")["refused_count"] == 1
+        collector.diag.events.clear()
+        if is_stopped:
+            await collector.finish()
+        else:
+            collector.clock.advance(TELL_EVERY_NS)
+        async with asyncio.timeout(SECONDS_MAX):
+            await collector.diag.heard("sender_refused")
+
+    assert scene.play(CollectOptions(grpc=LOOPBACK, tokens=scene.tokens), play) == []
+    assert scene.diag.facts("sender_refused")["refused_count"] == 2
 
 
 def test_wrong_token_is_refused(scene: Scene) -> None:

@@ -1,0 +1,59 @@
+"""What may be counted one day, by label: a counter is shown as 0 before its first event.
+
+A series that begins with its first event has no increase, and whoever waits for one hears nothing
+of what happens once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from meshtrail.correlate.statements import Cause
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+GAP_CAUSES: Final = (
+    Cause.COLLECTOR_DOWN,
+    Cause.CONNECTION_RESET,
+    Cause.DROPPED,
+    Cause.NOT_WRITTEN,
+    Cause.RESTART,
+    Cause.UNKNOWN,
+)
+FINDING_CAUSES: Final = (Cause.KEY_SHARED, Cause.PAIRED_LATE, Cause.SILENT, Cause.UNPAIRED)
+
+ALARMS: Final[Mapping[str, tuple[str, ...]]] = {
+    "collect": (
+        "certificates_refused",
+        "clock_stepped",
+        "export_failed",
+        "journal_disk_full",
+        "journal_full",
+        "otlp_request_failed",
+        "otlp_senders_turned_away",
+        "sender_refused",
+        "stream_failed",
+        "streams_refused",
+        "tokens_refused",
+    ),
+    "ledger": ("inventory_refused",),
+    "serve": ("request_failed", "tampering_found"),
+}
+"""By process. The last one of a process, ``process_failed``, goes with it, and is a death."""
+
+DEATH_CAUSES: Final = (
+    "DurabilityError",
+    "JournalDamageError",
+    "SIGABRT",
+    "SIGBUS",
+    "SIGKILL",
+    "SIGSEGV",
+    "exit 1",
+)
+"""Those that machines and our own mistakes bring about; there are more, seldom seen."""
+
+
+def count_from_zero(counted: Mapping[str, int], known: Iterable[str]) -> dict[str, int]:
+    """What was counted, and 0 for what is known and was not, by label in order."""
+    return dict(sorted({**{str(label): 0 for label in known}, **counted}.items()))
