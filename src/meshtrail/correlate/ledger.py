@@ -244,6 +244,8 @@ class Ledger:
             pc.equal(events.column("kind"), Kind.COUNTER.value),
             pc.not_equal(events.column("source"), _OWN),
         ).to_numpy()
+        # What is sent again says nothing of how often the proxy counts.
+        is_count &= ~events.column("is_duplicate").to_numpy()
         for row in np.flatnonzero(is_count & (numbers >= 0)).tolist():
             one = events.slice(row, 1).to_pylist()[0]
             at_ns, received_ns = one["time"], one["received_time"]

@@ -200,6 +200,15 @@ def test_a_proxy_that_goes_on_counting_is_not_silent() -> None:
     assert findings(*counts(written=[0] * 70)) == []
 
 
+def test_a_count_that_is_sent_again_makes_nobody_silent() -> None:
+    every_minute = counts(written=[0] * 6, every_s=60)
+    retried = [one | {"is_duplicate": True} for one in every_minute]
+    for one in retried:
+        one["received_time"] += S // 3
+    others = [record(at_s, who="db") for at_s in range(5, 360, 5)]
+    assert findings(*every_minute, *retried, *others, until_s=380) == []
+
+
 def test_minutes_tell_what_came_and_what_was_counted() -> None:
     rows = [record(30 + at) for at in range(10)]
     retry = record(33, is_duplicate=True)
