@@ -103,8 +103,8 @@ class Minutes:
         inside = [push for at, push in self._counts if from_ns < at <= until_ns]
         behind = [push for at, push in self._counts if at > until_ns]
         known = [*before[-1:], *inside, *behind[:1]]
-        is_one_process = all(later.is_of_process_of(earlier) for earlier, later in pairwise(known))
-        if not known or not is_one_process:
+        is_one_count = all(later.goes_on_from(earlier) for earlier, later in pairwise(known))
+        if not known or not is_one_count:
             return {"counted_min": None, "counted_max": None}
         least = inside[-1].requests - inside[0].requests if inside else 0
         most = behind[0].requests - before[-1].requests if before and behind else None

@@ -147,8 +147,10 @@ class ProxyAccount:
         losses: list[Loss] = []
         while self._waiting and self._waiting[0].received_ns < received_before_ns:
             push, left_out = self._waiting.popleft(), self._left_out
-            if left_out is not None and not push.is_of_process_of(left_out):
-                losses += map(_as_last, self._settle(left_out))
+            if left_out is not None and not push.goes_on_from(left_out):
+                found = self._settle(left_out)
+                is_last = not push.is_of_process_of(left_out)
+                losses += map(_as_last, found) if is_last else found
             self._left_out = push if self._may_leave_out(push) else None
             if self._left_out is None:
                 found = self._settle(push)
@@ -164,7 +166,7 @@ class ProxyAccount:
         last = self._last
         return (
             last is not None
-            and push.is_of_process_of(last)
+            and push.goes_on_from(last)
             and last.at_ns < push.at_ns < last.at_ns + PATIENCE_NS
             and any(book.is_unsure_at(push.at_ns) for book in self._books)
         )
@@ -184,6 +186,9 @@ class ProxyAccount:
             yield _restart(last, push)
             last = push.at_start()
             self._begin(last, is_start=True)
+        elif push.is_rebased:
+            self._begin(push, is_start=False)
+            return
         if push.at_ns <= last.at_ns:
             self._last = last
             if push.at_ns < last.at_ns and push.stream == last.stream:

@@ -14,6 +14,8 @@ from meshtrail.correlate.pairing import Place
 from meshtrail.correlate.shared_keys import SharedKeys
 from meshtrail.correlate.statements import PLACES, parse_places
 from meshtrail.model.entry import EntryType
+from meshtrail.sources.counter_detail import Tally
+from meshtrail.sources.counter_families import find_counter
 from tests.unit.correlate.ledger_events import BEGIN, S, at, closed, count, own, record, table
 
 if TYPE_CHECKING:
@@ -198,6 +200,23 @@ def test_nobody_is_silent_while_nobody_is_heard() -> None:
 
 def test_a_proxy_that_goes_on_counting_is_not_silent() -> None:
     assert findings(*counts(written=[0] * 70)) == []
+
+
+def test_a_door_too_many_makes_nothing_missing() -> None:
+    def count_of(at_s: float, doors: int) -> Row:
+        said = {f"listener.10.0.0.{door}_80.downstream_cx_total": 2 for door in range(doors)}
+        tally = Tally()
+        for name, value in {**said, "server.uptime": int(at_s - 1)}.items():
+            counter = find_counter(name.encode())
+            assert counter is not None
+            tally.count(*counter, value)
+        return count(at_s, 0) | {"detail": tally.detail(left_out_count=0)}
+
+    ended = [
+        record(end_s, kind="connection", payload_format="als-tcp")
+        for end_s in [*([3] * 128), *([25] * 2)]
+    ]
+    assert gaps(*ended, *(count_of(at_s, 64 + (at_s > 20)) for at_s in range(10, 60, 10))) == []
 
 
 def test_a_count_that_is_sent_again_makes_nobody_silent() -> None:

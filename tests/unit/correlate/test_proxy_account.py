@@ -107,6 +107,20 @@ def test_a_process_that_is_older_than_the_log_is_accounted_for_from_its_first_co
     assert [(one.from_ns, one.missing_min) for one in losses] == [(210 * S, 2)]
 
 
+def test_sums_that_do_not_go_on_begin_a_new_account() -> None:
+    account = ProxyAccount(recording_since_ns=0)
+    account.add_records(closed(103, 104, 114.95, 125, 133))
+    account.add_push(push(110, 0, connections=2, started_s=100))
+    # It might be left out for a quiet one, but none that goes on from it comes.
+    account.add_push(push(115, 0, connections=9, started_s=100))
+    rebased = replace(push(120, 0, connections=700, started_s=100), is_rebased=True)
+    losses = settle(account, rebased, push(140, 0, connections=705, started_s=100))
+    assert [(one.kind, one.missing_min, one.from_ns // S) for one in losses] == [
+        (LossKind.SENT, 6, 110),
+        (LossKind.SENT, 3, 120),
+    ]
+
+
 def test_what_a_proxy_says_it_dropped_is_a_loss_of_its_own() -> None:
     account = ProxyAccount(recording_since_ns=0)
     account.add_records(ends(103, 112))
