@@ -214,6 +214,8 @@ class ProxyAccount:
                 missing_max=dropped,
                 kind=LossKind.DROPPED,
             )
+        if push.requests:
+            written = _within(written, requests)
         if written is not None:
             yield _sent(written, push)
         found = self._explained.take(requests, written, dropped)
@@ -332,6 +334,16 @@ class _Explained:
         high = self._missing_max - self._sent_min - self._told
         self._told += low
         return low, max(high, low)
+
+
+def _within(written: Shortfall | None, requests: Shortfall | None) -> Shortfall | None:
+    """Records that did not come: surely one for each request that is missing.
+
+    The others are periodic ones, or were written elsewhere: they are in the same count.
+    """
+    if written is None or requests is None:
+        return None
+    return replace(written, missing_min=min(written.missing_min, requests.missing_min))
 
 
 def _sent(shortfall: Shortfall, push: Push) -> Loss:

@@ -212,6 +212,27 @@ def test_requests_that_were_written_or_dropped_are_not_told_as_unwritten_too() -
     ]
 
 
+def test_what_is_written_elsewhere_too_is_no_loss() -> None:
+    account = ProxyAccount(recording_since_ns=0)
+    account.add_records(ends(103, 104, 112))
+    # Another access log of the proxy has a record of each request, too.
+    twice = [
+        replace(push(at_s, requests, started_s=100), written=2 * requests)
+        for at_s, requests in ((110, 2), (120, 3), (130, 5))
+    ]
+    (loss,) = settle(account, *twice)
+    assert (loss.kind, loss.from_ns // S) == (LossKind.SENT, 120)
+    assert (loss.missing_min, loss.missing_max) == (2, 4)
+
+
+def test_what_is_written_is_compared_where_requests_are_not_counted() -> None:
+    account = ProxyAccount(recording_since_ns=0)
+    account.add_records(ends(103))
+    uncounted = replace(push(110, 3, started_s=100), requests=0)
+    (loss,) = settle(account, uncounted)
+    assert (loss.kind, loss.missing_min) == (LossKind.SENT, 2)
+
+
 def test_a_door_that_was_never_logged_is_no_loss() -> None:
     account = ProxyAccount(recording_since_ns=0)
     account.add_records(ends(103, 104, 112))
