@@ -82,6 +82,7 @@ _RECORDS: Final = pa.array([Kind.REQUEST, Kind.CONNECTION, Kind.HANDSHAKE, Kind.
 _CAUSES: Final = {
     LossKind.DROPPED: Cause.DROPPED,
     LossKind.RESTART: Cause.RESTART,
+    LossKind.GIVEN_UP: Cause.UNKNOWN,
     LossKind.NOT_WRITTEN: Cause.NOT_WRITTEN,
 }
 _BROKEN: Final = frozenset({"cancelled", "error"})

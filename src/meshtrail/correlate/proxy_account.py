@@ -23,11 +23,11 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from meshtrail.correlate.counter_account import CounterAccount
+from meshtrail.correlate.count_book import CountBook
 from meshtrail.units import INT64_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     import numpy as np
     import numpy.typing as npt
@@ -58,6 +58,8 @@ class LossKind(Enum):
     """The proxy says itself that it lost them."""
     NOT_WRITTEN = auto()
     """The proxy served the requests, and wrote no record."""
+    GIVEN_UP = auto()
+    """So many came and no count that it is no longer known which are missing."""
     RESTART = auto()
     """Those between the last push of a process and its end, of which nobody knows."""
 
@@ -103,16 +105,17 @@ class ProxyAccount:
             written some before.
 
     Attributes:
-        given_up_count: how often the clock was set back, or records came without counts for so long
-            that their ends were let go of; the account then begins anew with the next push.
+        given_up_count: how often the clock was set back, or so many records came without a count to
+            take them in that their ends were let go of; the account then begins anew with the next
+            push.
     """
 
     def __init__(self, *, recording_since_ns: int) -> None:
         self.given_up_count = 0
         self._recording_since_ns = recording_since_ns
-        self._requests = _Book(lambda push: push.requests)
-        self._connections = _Book(lambda push: push.connections)
-        self._written = _Book(lambda push: push.written)
+        self._requests = CountBook(lambda push: push.requests)
+        self._connections = CountBook(lambda push: push.connections)
+        self._written = CountBook(lambda push: push.written)
         self._books = (self._requests, self._connections, self._written)
         self._are_requests_logged = self._are_connections_logged = False
         self._waiting: deque[Push] = deque()
@@ -131,8 +134,6 @@ class ProxyAccount:
         """Take sealed records."""
         for book, times in zip(self._books, ends, strict=True):
             book.add(times)
-        if any(book.held_count > HELD_MAX for book in self._books):
-            self._give_up()
 
     def add_push(self, push: Push) -> None:
         """Take a push, to be settled later; in the order of arrival."""
@@ -160,6 +161,13 @@ class ProxyAccount:
             # Nothing came after it.
             self._left_out = None
             losses += self._settle(left_out)
+        if self._last is None:
+            for book in self._books:
+                book.drop_early()
+        if any(book.held_count > HELD_MAX for book in self._books):
+            if self._last is not None:
+                losses.append(_unknown(self._last, received_before_ns))
+            self._give_up()
         return losses
 
     def _may_leave_out(self, push: Push) -> bool:
@@ -180,7 +188,10 @@ class ProxyAccount:
         if last is None:
             # By the collector's clock: the proxy's own may be minutes off.
             started_ns = push.received_ns - push.uptime_ns
-            last = push.at_start() if started_ns >= self._recording_since_ns else push
+            is_known = started_ns >= self._recording_since_ns and all(
+                book.is_held_since(push.started_ns - START_JITTER_NS) for book in self._books
+            )
+            last = push.at_start() if is_known else push
             self._begin(last, is_start=last is not push)
         elif not push.is_of_process_of(last):
             yield _restart(last, push)
@@ -245,69 +256,6 @@ class ProxyAccount:
             book.forget()
 
 
-class _Book:
-    """One count of a proxy's, over its processes.
-
-    Attributes:
-        is_telling: as that of its account.
-    """
-
-    def __init__(self, count: Callable[[Push], int]) -> None:
-        self._count = count
-        self._account: CounterAccount | None = None
-        self._early: list[Times] = []
-        self._late_before = 0
-
-    @property
-    def held_count(self) -> int:
-        """Ends that are held."""
-        return sum(map(len, self._early)) + (self._account.held_count if self._account else 0)
-
-    @property
-    def late_count(self) -> int:
-        """Records that came after their count was settled."""
-        return self._late_before + (self._account.late_count if self._account else 0)
-
-    @property
-    def is_telling(self) -> bool:
-        """As above."""
-        return self._account is not None and self._account.is_telling
-
-    def add(self, ends: Times) -> None:
-        """Take the ends of records."""
-        if self._account is None:
-            self._early.append(ends)
-        else:
-            self._account.add(ends)
-
-    def begin(self, first: Push, *, begin_jitter_ns: int) -> None:
-        """Begin with a process; what ended since belongs to it."""
-        self._late_before = self.late_count
-        if self._account is not None:
-            self._early = [self._account.take_rest()]
-        self._account = CounterAccount(
-            at_ns=first.at_ns, counted=self._count(first), begin_jitter_ns=begin_jitter_ns
-        )
-        for ends in self._early:
-            self._account.add(ends)
-        self._early = []
-
-    def settle(self, push: Push) -> Shortfall | None:
-        """What is missing now and was not told before."""
-        assert self._account is not None  # noqa: S101 - a push begins it
-        return self._account.settle(at_ns=push.at_ns, counted=self._count(push))
-
-    def is_unsure_at(self, at_ns: int) -> bool:
-        """Whether a count at a moment would give bounds only."""
-        return self._account is not None and self._account.is_unsure_at(at_ns)
-
-    def forget(self) -> None:
-        """Let go of all that is held."""
-        self._late_before = self.late_count
-        self._account = None
-        self._early = []
-
-
 class _Explained:
     """How many of the missing requests were written, or dropped: the rest was not written."""
 
@@ -359,6 +307,17 @@ def _sent(shortfall: Shortfall, push: Push) -> Loss:
 
 def _as_last(loss: Loss) -> Loss:
     return replace(loss, kind=LossKind.LAST) if loss.kind is LossKind.SENT else loss
+
+
+def _unknown(last: Push, received_ns: int) -> Loss:
+    return Loss(
+        from_ns=last.at_ns,
+        until_ns=last.at_ns + received_ns - last.received_ns,
+        received_ns=received_ns,
+        missing_min=0,
+        missing_max=None,
+        kind=LossKind.GIVEN_UP,
+    )
 
 
 def _restart(last: Push, push: Push) -> Loss:

@@ -177,9 +177,34 @@ def test_records_without_counts_are_let_go_of_and_the_next_count_begins_anew(
     monkeypatch.setattr(proxy_account, "HELD_MAX", 3)
     account = ProxyAccount(recording_since_ns=0)
     account.add_records(ends(101, 102, 103, 104))
+    # Nothing was ever counted: nothing is missing.
+    assert settle(account) == []
     assert account.given_up_count == 1
     account.add_records(ends(115))
     assert settle(account, push(110, 9, started_s=100), push(120, 10, started_s=100)) == []
+
+
+def test_a_count_that_is_given_up_leaves_a_gap_that_nothing_bounds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(proxy_account, "HELD_MAX", 3)
+    account = ProxyAccount(recording_since_ns=0)
+    account.add_push(push(110, 0, started_s=100))
+    assert account.settle(received_before_ns=115 * S) == []
+    account.add_records(ends(121, 122, 123, 124))
+    (loss,) = account.settle(received_before_ns=130 * S)
+    assert (loss.kind, loss.missing_min, loss.missing_max) == (LossKind.GIVEN_UP, 0, None)
+    assert (loss.from_ns, loss.until_ns) == (110 * S, 130 * S - 3 * MS)
+    assert account.settle(received_before_ns=140 * S) == []
+
+
+def test_a_process_that_counts_late_is_accounted_for_from_its_first_count_on() -> None:
+    account = ProxyAccount(recording_since_ns=0)
+    account.add_records(ends(103, 104, 500))
+    assert settle(account) == []
+    account.add_records(ends(515))
+    (loss,) = settle(account, push(510, 3, started_s=100), push(520, 6, started_s=100))
+    assert (loss.from_ns, loss.missing_min) == (510 * S, 2)
 
 
 def test_what_is_neither_written_nor_dropped_was_not_written_by_a_proxy_that_used_to() -> None:
