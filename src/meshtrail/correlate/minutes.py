@@ -48,6 +48,15 @@ class Minutes:
         self._counts: deque[tuple[int, Push]] = deque(maxlen=_COUNTS_MAX)
         self._told_until = 0
 
+    @property
+    def are_open(self) -> bool:
+        """Whether any is not told yet."""
+        return bool(self._open)
+
+    def forget_counts(self) -> None:
+        """Let go of all counts but the last: no minute is open that they would be in."""
+        self._counts = deque(list(self._counts)[-1:], maxlen=_COUNTS_MAX)
+
     def add(self, figure: str, minutes: npt.NDArray[np.int64]) -> None:
         """Count one for each row.
 

@@ -139,6 +139,20 @@ class ProxyAccount:
         """Take a push, to be settled later; in the order of arrival."""
         self._waiting.append(push)
 
+    def give_up(self) -> None:
+        """Let go of all that is known; the account begins anew with the next push."""
+        self.given_up_count += 1
+        self._last = self._left_out = None
+        self._waiting.clear()
+        self._recording_since_ns = INT64_MAX
+        for book in self._books:
+            book.forget()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether any push is not settled."""
+        return bool(self._waiting) or self._left_out is not None
+
     def settle(self, *, received_before_ns: int) -> list[Loss]:
         """Settle the pushes that came in before a moment, on the collector's clock.
 
@@ -167,7 +181,7 @@ class ProxyAccount:
         if any(book.held_count > HELD_MAX for book in self._books):
             if self._last is not None:
                 losses.append(_unknown(self._last, received_before_ns))
-            self._give_up()
+            self.give_up()
         return losses
 
     def _may_leave_out(self, push: Push) -> bool:
@@ -204,7 +218,7 @@ class ProxyAccount:
             self._last = last
             if push.at_ns < last.at_ns and push.stream == last.stream:
                 # The clock was set back: ends from before and from after cannot be told apart.
-                self._give_up()
+                self.give_up()
             # Else there are two ways to send them, and the later one said it all.
             return
         yield from self._lost_requests(push, last)
@@ -246,14 +260,6 @@ class ProxyAccount:
         for book in self._books:
             book.begin(first, begin_jitter_ns=START_JITTER_NS if is_start else 0)
         self._explained = _Explained()
-
-    def _give_up(self) -> None:
-        self.given_up_count += 1
-        self._last = self._left_out = None
-        self._waiting.clear()
-        self._recording_since_ns = INT64_MAX
-        for book in self._books:
-            book.forget()
 
 
 class _Explained:

@@ -47,6 +47,8 @@ class Cause(StrEnum):
     """Entries that were told to be unpaired have found their partner."""
     KEY_SHARED = "key_shared"
     """An identity or a certificate is used from where it does not belong."""
+    NAME_SHARED = "name_shared"
+    """Several processes count under one name at a time: whose is what cannot be told."""
     CLOCK_STEPPED = "clock_stepped"
     """What is known of a reporter's clock contradicts itself: it was set, or the collector's."""
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from meshtrail.correlate import reporters
 from meshtrail.correlate.inventory import parse_inventory
 from meshtrail.correlate.ledger import LEDGER_TEXTS, Ledger, Step
 from meshtrail.correlate.pairing import Place
@@ -200,6 +201,33 @@ def test_nobody_is_silent_while_nobody_is_heard() -> None:
 
 def test_a_proxy_that_goes_on_counting_is_not_silent() -> None:
     assert findings(*counts(written=[0] * 70)) == []
+
+
+def test_replicas_under_one_name_are_told_once_and_not_judged() -> None:
+    rows = [record(5 + at / 2) for at in range(600)]
+    for at_s in range(10, 300, 10):
+        rows.append(count(at_s, 3 * at_s // 10, started_s=-100))
+        rows.append(count(at_s + 4, 3 * at_s // 10, started_s=-40))
+    said = run(*rows, until_s=330)
+    told = [one for kind, one in said if kind in {EntryType.GAP, EntryType.FINDING}]
+    assert [(one["about"], one["cause"]) for one in told] == [("web", "name_shared")]
+
+
+def test_those_beyond_all_numbers_are_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reporters, "REPORTERS_MAX", 1)
+    others = [*counts(written=[9, 9, 9], who="b"), *counts(written=[9, 9], who="c")]
+    said = run(record(1, who="a"), record(2, who="b"), *others)
+    told = [one for kind, one in said if kind in {EntryType.GAP, EntryType.FINDING}]
+    assert told == []
+
+
+def test_reporters_that_are_gone_cost_no_step_anything() -> None:
+    ledger = Ledger(recording_since_ns=BEGIN)
+    heard = [record(at_s, who="db") for at_s in range(60, 300, 10)]
+    list(ledger.take(table(*counts(written=[0, 0, 0]), record(3, who="shell"), *heard)))
+    list(ledger.pass_time(at(600)))
+    assert ledger.silent_count == 1
+    assert not ledger._active
 
 
 def test_a_door_too_many_makes_nothing_missing() -> None:
