@@ -21,7 +21,7 @@ from meshtrail.correlate.minutes import MINUTE_NS
 from meshtrail.correlate.outages import Outages
 from meshtrail.correlate.pair_book import PAIRED_COLUMNS, PairBook
 from meshtrail.correlate.pairing import TEXT_COLUMNS
-from meshtrail.correlate.proxy_account import Ends, LossKind, ProxyAccount
+from meshtrail.correlate.proxy_account import Ends, Logged, LossKind, ProxyAccount
 from meshtrail.correlate.reported_proxy import ReportedProxy
 from meshtrail.correlate.reporters import KEY_COLUMNS, OVERFLOW, Reporters, rows_by_number
 from meshtrail.correlate.shared_keys import KEY_USE_COLUMNS, SharedKeys
@@ -29,12 +29,13 @@ from meshtrail.correlate.statements import Cause
 from meshtrail.model.event import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     import numpy.typing as npt
 
     from meshtrail.correlate.pairing import Place
     from meshtrail.correlate.proxy_account import Loss
+    from meshtrail.correlate.reporters import Reporter
     from meshtrail.correlate.statements import Statement
 
 _OWN_COLUMNS: Final = (
@@ -122,13 +123,20 @@ class Ledger:
         self._reporters = Reporters()
         self._proxies: list[ReportedProxy] = []
         self._active: set[int] = set()
+        self._logged: dict[Reporter, Logged] = {}
         self._outages = Outages()
         self._pairs = PairBook()
         self._clocks = ClockAccount()
 
-    def learn(self, places: Iterable[Place]) -> None:
-        """Learn where proxies reported from before the events that are taken."""
+    def learn(self, places: Iterable[Place], logged: Mapping[Reporter, Logged]) -> None:
+        """Learn what was told before the events that are taken.
+
+        Args:
+            places: where proxies reported from.
+            logged: what proxies logged.
+        """
         self._pairs.learn(places)
+        self._logged.update(logged)
 
     @property
     def reporters_count(self) -> int:
@@ -182,9 +190,11 @@ class Ledger:
         numbers = self._reporters.number(events)
         for number in range(len(self._proxies), len(self._reporters.all)):
             assert number == len(self._proxies)  # noqa: S101 - both grow together
-            account = ProxyAccount(recording_since_ns=self._since_ns)
-            is_many = self._reporters.all[number].id == OVERFLOW
-            self._proxies.append(ReportedProxy(account, is_many=is_many))
+            reporter = self._reporters.all[number]
+            account = ProxyAccount(
+                recording_since_ns=self._since_ns, logged=self._logged.get(reporter, Logged())
+            )
+            self._proxies.append(ReportedProxy(account, is_many=reporter.id == OVERFLOW))
         self._active.update(np.unique(numbers[numbers >= 0]).tolist())
         self._take_records(events, numbers)
         self._take_counts(events, numbers)
@@ -283,7 +293,7 @@ class Ledger:
             )
         yield from self._tell_silence(number, proxy, until_ns, is_now=is_now)
         for one in proxy.minutes.close(until_ns):
-            yield statements.minute(reporter, **one)
+            yield statements.minute(reporter, logged=proxy.account.logged, **one)
         if proxy.is_at_rest:
             self._active.remove(number)
             proxy.minutes.forget_counts()

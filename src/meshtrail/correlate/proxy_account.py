@@ -97,12 +97,23 @@ class Ends(NamedTuple):
     written: Times
 
 
+class Logged(NamedTuple):
+    """What a proxy is known to log: all of it came, or is known to be lost, at some moment."""
+
+    requests: bool = False
+    connections: bool = False
+
+
+_NOTHING: Final = Logged()
+
+
 class ProxyAccount:
     """Everything that was counted and sealed of one proxy.
 
     Args:
         recording_since_ns: since when records can have been sealed; a process that is older had
             written some before.
+        logged: as is known of it from before.
 
     Attributes:
         given_up_count: how often the clock was set back, or so many records came without a count to
@@ -110,18 +121,23 @@ class ProxyAccount:
             push.
     """
 
-    def __init__(self, *, recording_since_ns: int) -> None:
+    def __init__(self, *, recording_since_ns: int, logged: Logged = _NOTHING) -> None:
         self.given_up_count = 0
         self._recording_since_ns = recording_since_ns
         self._requests = CountBook(lambda push: push.requests)
         self._connections = CountBook(lambda push: push.connections)
         self._written = CountBook(lambda push: push.written)
         self._books = (self._requests, self._connections, self._written)
-        self._are_requests_logged = self._are_connections_logged = False
+        self._are_requests_logged, self._are_connections_logged = logged
         self._waiting: deque[Push] = deque()
         self._last: Push | None = None
         self._left_out: Push | None = None
         self._explained = _Explained()
+
+    @property
+    def logged(self) -> Logged:
+        """What the proxy is known to log; what that was once it stays."""
+        return Logged(self._are_requests_logged, self._are_connections_logged)
 
     @property
     def late_count(self) -> int:

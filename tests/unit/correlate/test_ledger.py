@@ -12,8 +12,10 @@ from meshtrail.correlate import reporters
 from meshtrail.correlate.inventory import parse_inventory
 from meshtrail.correlate.ledger import LEDGER_TEXTS, Ledger, Step
 from meshtrail.correlate.pairing import Place
+from meshtrail.correlate.proxy_account import Logged
+from meshtrail.correlate.reporters import Reporter
 from meshtrail.correlate.shared_keys import SharedKeys
-from meshtrail.correlate.statements import PLACES, parse_places
+from meshtrail.correlate.statements import PLACES, parse_logged, parse_places
 from meshtrail.model.entry import EntryType
 from meshtrail.sources.counter_detail import Tally
 from meshtrail.sources.counter_families import find_counter
@@ -201,6 +203,22 @@ def test_nobody_is_silent_while_nobody_is_heard() -> None:
 
 def test_a_proxy_that_goes_on_counting_is_not_silent() -> None:
     assert findings(*counts(written=[0] * 70)) == []
+
+
+def test_a_ledger_that_goes_on_knows_what_used_to_be_logged() -> None:
+    """The access log was turned off before anything that is read again."""
+    before = run(record(3), count(10, 1))
+    minute = next(one for kind, one in before if kind is EntryType.COUNTER)
+    reporter, logged = parse_logged(json.dumps(minute))
+    assert (reporter, logged) == (Reporter("web"), Logged(requests=True, connections=False))
+
+    ledger = Ledger(recording_since_ns=BEGIN)
+    ledger.learn([], {reporter: logged, Reporter("web", "spiffe://other"): Logged()})
+    unlogged = [count(at_s, 1, unwritten=at_s, started_s=-1_000) for at_s in range(10, 60, 10)]
+    steps = [*ledger.take(table(*unlogged)), *ledger.pass_time(at(80))]
+    told = [one.payload for step in steps for one in step.statements]
+    missing = [one["missing_min"] for one in told if one.get("cause") == "not_written"]
+    assert missing == [10] * 4
 
 
 def test_replicas_under_one_name_are_told_once_and_not_judged() -> None:
