@@ -36,7 +36,7 @@ from meshtrail.correlate.minutes import MINUTE_GRACE_NS
 from meshtrail.correlate.pair_book import OPTIONS
 from meshtrail.correlate.proxy_account import PATIENCE_NS
 from meshtrail.correlate.shared_keys import SharedKeys
-from meshtrail.correlate.statements import PLACES, parse_places
+from meshtrail.correlate.statements import MINUTE, PLACES, parse_logged, parse_places
 from meshtrail.journal import blob_frame
 from meshtrail.model.entry import EntryType
 from meshtrail.search.catalogue import read_received_range
@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from meshtrail.app.inventory_file import InventoryFile
     from meshtrail.correlate.ledger import Step
     from meshtrail.correlate.pairing import Place
+    from meshtrail.correlate.proxy_account import Logged
+    from meshtrail.correlate.reporters import Reporter
     from meshtrail.journal import Frame, JournalWriter
     from meshtrail.note import Verifier
     from meshtrail.store.layout import Layout
@@ -84,8 +86,13 @@ _TOLD: Final = (
     & pc.invert(pc.match_substring(pc.field("detail"), '"wall_ns":'))
 )
 
-
 _PLACES: Final = _TOLD & pc.match_substring(pc.field("detail"), f'"name":"{PLACES}"')
+_LOGGED: Final = (
+    _TOLD
+    & pc.match_substring(pc.field("detail"), f'"name":"{MINUTE}"')
+    # What was logged once stays so.
+    & pc.match_substring(pc.field("detail"), '_logged":true')
+)
 
 
 class LedgerKeeper:
@@ -224,7 +231,8 @@ class LedgerKeeper:
             if last_ns >= since_ns:
                 self._reader.position = segment.named.start
                 ledger = Ledger(recording_since_ns=first_ns)
-                ledger.learn(self._read_places(segment.named.start))
+                start = segment.named.start
+                ledger.learn(self._read_places(start), self._read_logged(start))
                 return ledger
         return None
 
@@ -239,6 +247,11 @@ class LedgerKeeper:
             if step_ns == max(steps)
             for place in parse_places(detail)
         ]
+
+    def _read_logged(self, from_index: int) -> dict[Reporter, Logged]:
+        """What was last told of what reporters log, in segments from an entry on."""
+        told = find_all(self._reader, _LOGGED, ["log_index", "detail"], from_index=from_index)
+        return dict(map(parse_logged, told.sort_by("log_index").column("detail").to_pylist()))
 
     def _tell(self, steps: Iterable[Step]) -> int:
         """Journal the statements of each step at once: a crash keeps all of them, or none."""

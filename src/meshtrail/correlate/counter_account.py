@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from meshtrail.correlate.held_times import HeldTimes
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -66,8 +68,7 @@ class CounterAccount:
     def __init__(self, *, at_ns: int, counted: int, begin_jitter_ns: int = 0) -> None:
         self.late_count = 0
         self.is_telling = False
-        self._ends: Times = np.empty(0, dtype=np.int64)
-        self._waiting: list[Times] = []
+        self._ends = HeldTimes()
         # What ended at about the beginning may be in the first count already, or not.
         self._unsure_until_ns = at_ns + max(EARLY_NS, begin_jitter_ns)
         self._taken_from_ns = at_ns - max(LATE_NS, begin_jitter_ns)
@@ -76,24 +77,20 @@ class CounterAccount:
 
     def add(self, ends: Times) -> None:
         """Take the ends of sealed records, in any order: int64[n], ns on the proxy's clock."""
-        self._waiting.append(ends)
+        self._ends.add(ends)
 
     @property
     def held_count(self) -> int:
         """Ends that no count was sure of."""
-        return len(self._ends) + sum(map(len, self._waiting))
+        return self._ends.count
 
     def is_unsure_at(self, at_ns: int) -> bool:
         """Whether a record ended so close to a moment that a count of it may have it, or not."""
-        low_ns, high_ns = at_ns - LATE_NS, at_ns + EARLY_NS
-        return any(
-            bool(((ends > low_ns) & (ends <= high_ns)).any())
-            for ends in (self._ends, *self._waiting)
-        )
+        return self._ends.has_within(at_ns - LATE_NS, at_ns + EARLY_NS)
 
     def take_rest(self) -> Times:
         """The ends that no count was sure of; the account is over."""
-        return np.concatenate([self._ends, *self._waiting])
+        return self._ends.take()
 
     def settle(self, *, at_ns: int, counted: int) -> Shortfall | None:
         """Take a count.
@@ -116,7 +113,7 @@ class CounterAccount:
         low = counted_more - self._sealed - maybe
         high = counted_more - self._sealed - sure + self._unsure
         shortfall = self._compare(low, high, at_ns)
-        self._ends = ends[sure:]
+        self._ends.add(ends[sure:])
         is_narrow = (high - low) * TELLING_PARTS <= counted_more
         self.is_telling = counted_more > 0 and (sure == maybe or is_narrow)
         if sure == maybe:
@@ -135,8 +132,7 @@ class CounterAccount:
 
     def _take_ends(self) -> Times:
         """All ends that no count was sure of, ascending."""
-        ends = np.concatenate([self._ends, *self._waiting])
-        self._waiting.clear()
+        ends = self._ends.take()
         ends.sort()
         first = int(np.searchsorted(ends, self._taken_from_ns, side="right"))
         if self._is_late_counted:

@@ -8,7 +8,7 @@ all that it rests on has had time to arrive.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -18,25 +18,25 @@ import pyarrow.compute as pc
 from meshtrail.correlate import statements
 from meshtrail.correlate.clock_account import ClockAccount
 from meshtrail.correlate.downtimes import Downtimes
-from meshtrail.correlate.minutes import MINUTE_NS, Minutes
+from meshtrail.correlate.minutes import MINUTE_NS
 from meshtrail.correlate.outages import Outages
 from meshtrail.correlate.pair_book import PAIRED_COLUMNS, PairBook
 from meshtrail.correlate.pairing import TEXT_COLUMNS
-from meshtrail.correlate.proxy_account import Ends, LossKind, ProxyAccount
-from meshtrail.correlate.pushes import PushReader
-from meshtrail.correlate.reporters import KEY_COLUMNS, Reporters, rows_by_number
+from meshtrail.correlate.proxy_account import Ends, Logged, LossKind, ProxyAccount
+from meshtrail.correlate.reported_proxy import ReportedProxy
+from meshtrail.correlate.reporters import KEY_COLUMNS, OVERFLOW, Reporters, rows_by_number
 from meshtrail.correlate.shared_keys import KEY_USE_COLUMNS, SharedKeys
 from meshtrail.correlate.statements import Cause
 from meshtrail.model.event import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     import numpy.typing as npt
 
     from meshtrail.correlate.pairing import Place
     from meshtrail.correlate.proxy_account import Loss
-    from meshtrail.correlate.pushes import Push
+    from meshtrail.correlate.reporters import Reporter
     from meshtrail.correlate.statements import Statement
 
 _OWN_COLUMNS: Final = (
@@ -83,6 +83,7 @@ _RECORDS: Final = pa.array([Kind.REQUEST, Kind.CONNECTION, Kind.HANDSHAKE, Kind.
 _CAUSES: Final = {
     LossKind.DROPPED: Cause.DROPPED,
     LossKind.RESTART: Cause.RESTART,
+    LossKind.GIVEN_UP: Cause.UNKNOWN,
     LossKind.NOT_WRITTEN: Cause.NOT_WRITTEN,
 }
 _BROKEN: Final = frozenset({"cancelled", "error"})
@@ -99,34 +100,6 @@ class Step:
 
     until_ns: int
     statements: list[Statement]
-
-
-@dataclass(slots=True)
-class _Proxy:
-    """What is kept of one reporter."""
-
-    account: ProxyAccount
-    push: Push | None = None
-    interval_ns: int = 0
-    is_silent: bool = False
-    late_count: int = 0
-    minutes: Minutes = field(default_factory=Minutes)
-    reader: PushReader = field(default_factory=PushReader)
-
-    def read(self, detail: str, *, at_ns: int, received_ns: int, stream: int) -> Push | None:
-        """Read a push; None where it is not one to go by."""
-        last = self.push
-        push = self.reader.read(detail, at_ns=at_ns, received_ns=received_ns, stream=stream)
-        if push is not None and last is not None and not push.is_of_process_of(last):
-            # Another process counts from 0: what its doors had before is not added.
-            self.reader = PushReader()
-            push = self.reader.read(detail, at_ns=at_ns, received_ns=received_ns, stream=stream)
-        elif push is not None and last is not None:
-            # Those that were held up on the way come all at once, with the times they were made at.
-            self.interval_ns = max(received_ns - last.received_ns, at_ns - last.at_ns, 1)
-        if push is not None:
-            self.push, self.is_silent = push, False
-        return push
 
 
 class Ledger:
@@ -148,15 +121,23 @@ class Ledger:
         self._step_ns = self._closed_ns + STEP_NS
         self._last_ns = self._heard_ns = self._resumed_ns = recording_since_ns
         self._reporters = Reporters()
-        self._proxies: list[_Proxy] = []
+        self._proxies: list[ReportedProxy] = []
+        self._active: set[int] = set()
+        self._logged: dict[Reporter, Logged] = {}
         self._downtimes = Downtimes()
         self._outages = Outages()
         self._pairs = PairBook()
         self._clocks = ClockAccount()
 
-    def learn(self, places: Iterable[Place]) -> None:
-        """Learn where proxies reported from before the events that are taken."""
+    def learn(self, places: Iterable[Place], logged: Mapping[Reporter, Logged]) -> None:
+        """Learn what was told before the events that are taken.
+
+        Args:
+            places: where proxies reported from.
+            logged: what proxies logged.
+        """
         self._pairs.learn(places)
+        self._logged.update(logged)
 
     @property
     def reporters_count(self) -> int:
@@ -220,7 +201,12 @@ class Ledger:
         numbers = self._reporters.number(events)
         for number in range(len(self._proxies), len(self._reporters.all)):
             assert number == len(self._proxies)  # noqa: S101 - both grow together
-            self._proxies.append(_Proxy(ProxyAccount(recording_since_ns=self._since_ns)))
+            reporter = self._reporters.all[number]
+            account = ProxyAccount(
+                recording_since_ns=self._since_ns, logged=self._logged.get(reporter, Logged())
+            )
+            self._proxies.append(ReportedProxy(account, is_many=reporter.id == OVERFLOW))
+        self._active.update(np.unique(numbers[numbers >= 0]).tolist())
         self._take_records(events, numbers)
         self._take_counts(events, numbers)
         self._take_streams(events, numbers)
@@ -255,18 +241,16 @@ class Ledger:
             pc.equal(events.column("kind"), Kind.COUNTER.value),
             pc.not_equal(events.column("source"), _OWN),
         ).to_numpy()
+        # What is sent again says nothing of how often the proxy counts.
+        is_count &= ~events.column("is_duplicate").to_numpy()
         for row in np.flatnonzero(is_count & (numbers >= 0)).tolist():
             one = events.slice(row, 1).to_pylist()[0]
             at_ns, received_ns = one["time"], one["received_time"]
             if at_ns is None or one["detail"] is None:
                 continue
-            proxy = self._proxies[int(numbers[row])]
-            push = proxy.read(
+            self._proxies[int(numbers[row])].take_push(
                 one["detail"], at_ns=at_ns, received_ns=received_ns, stream=one["stream"]
             )
-            if push is not None:
-                proxy.account.add_push(push)
-                proxy.minutes.count(received_ns, push)
 
     def _take_streams(self, events: pa.Table, numbers: npt.NDArray[np.int64]) -> None:
         kinds, received = events.column("kind"), events.column("received_time").to_numpy()
@@ -291,19 +275,33 @@ class Ledger:
             if number is not None:
                 minutes = self._proxies[number].minutes
                 minutes.add_count(figure, minute_ns // MINUTE_NS, count)
+                self._active.add(number)
         yield from self._pairs.tell()
         yield from self._tell_places(until_ns)
         yield from self._clocks.close_step(until_ns, self._reporters.all)
-        for number, proxy in enumerate(self._proxies):
-            for loss in proxy.account.settle(received_before_ns=until_ns - GRACE_NS):
-                proxy.minutes.lose(loss)
-                yield self._tell_loss(number, loss)
-            late_count = proxy.account.late_count
-            proxy.minutes.add_count("late", until_ns // MINUTE_NS, late_count - proxy.late_count)
-            proxy.late_count = late_count
-            yield from self._tell_silence(number, proxy, until_ns, is_now=is_now)
-            for one in proxy.minutes.close(until_ns):
-                yield statements.minute(self._reporters.all[number], **one)
+        for number in sorted(self._active):
+            yield from self._close_proxy(number, until_ns, is_now=is_now)
+
+    def _close_proxy(self, number: int, until_ns: int, *, is_now: bool) -> Iterator[Statement]:
+        proxy, reporter = self._proxies[number], self._reporters.all[number]
+        for loss in proxy.account.settle(received_before_ns=until_ns - GRACE_NS):
+            proxy.minutes.lose(loss)
+            yield self._tell_loss(number, loss)
+        late_count = proxy.account.late_count
+        proxy.minutes.add_count("late", until_ns // MINUTE_NS, late_count - proxy.late_count)
+        proxy.late_count = late_count
+        if proxy.is_shared and not proxy.is_told_shared:
+            proxy.is_told_shared = True
+            since_ns = until_ns - STEP_NS
+            yield statements.finding(
+                reporter, Cause.NAME_SHARED, from_ns=since_ns, until_ns=until_ns
+            )
+        yield from self._tell_silence(number, proxy, until_ns, is_now=is_now)
+        for one in proxy.minutes.close(until_ns):
+            yield statements.minute(reporter, logged=proxy.account.logged, **one)
+        if proxy.is_at_rest:
+            self._active.remove(number)
+            proxy.minutes.forget_counts()
 
     def _tell_places(self, until_ns: int) -> Iterator[Statement]:
         """Say now and then where proxies report from."""
@@ -336,7 +334,7 @@ class Ledger:
         return cause
 
     def _tell_silence(
-        self, number: int, proxy: _Proxy, until_ns: int, *, is_now: bool
+        self, number: int, proxy: ReportedProxy, until_ns: int, *, is_now: bool
     ) -> Iterator[Statement]:
         """Say once that a proxy's counts no longer come."""
         if proxy.push is None or not proxy.interval_ns or proxy.is_silent:

@@ -48,6 +48,15 @@ class Minutes:
         self._counts: deque[tuple[int, Push]] = deque(maxlen=_COUNTS_MAX)
         self._told_until = 0
 
+    @property
+    def are_open(self) -> bool:
+        """Whether any is not told yet."""
+        return bool(self._open)
+
+    def forget_counts(self) -> None:
+        """Let go of all counts but the last: no minute is open that they would be in."""
+        self._counts = deque(list(self._counts)[-1:], maxlen=_COUNTS_MAX)
+
     def add(self, figure: str, minutes: npt.NDArray[np.int64]) -> None:
         """Count one for each row.
 
@@ -103,8 +112,8 @@ class Minutes:
         inside = [push for at, push in self._counts if from_ns < at <= until_ns]
         behind = [push for at, push in self._counts if at > until_ns]
         known = [*before[-1:], *inside, *behind[:1]]
-        is_one_process = all(later.is_of_process_of(earlier) for earlier, later in pairwise(known))
-        if not known or not is_one_process:
+        is_one_count = all(later.goes_on_from(earlier) for earlier, later in pairwise(known))
+        if not known or not is_one_count:
             return {"counted_min": None, "counted_max": None}
         least = inside[-1].requests - inside[0].requests if inside else 0
         most = behind[0].requests - before[-1].requests if before and behind else None

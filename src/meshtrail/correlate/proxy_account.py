@@ -23,11 +23,11 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from meshtrail.correlate.counter_account import CounterAccount
+from meshtrail.correlate.count_book import CountBook
 from meshtrail.units import INT64_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     import numpy as np
     import numpy.typing as npt
@@ -58,6 +58,8 @@ class LossKind(Enum):
     """The proxy says itself that it lost them."""
     NOT_WRITTEN = auto()
     """The proxy served the requests, and wrote no record."""
+    GIVEN_UP = auto()
+    """So many came and no count that it is no longer known which are missing."""
     RESTART = auto()
     """Those between the last push of a process and its end, of which nobody knows."""
 
@@ -95,30 +97,47 @@ class Ends(NamedTuple):
     written: Times
 
 
+class Logged(NamedTuple):
+    """What a proxy is known to log: all of it came, or is known to be lost, at some moment."""
+
+    requests: bool = False
+    connections: bool = False
+
+
+_NOTHING: Final = Logged()
+
+
 class ProxyAccount:
     """Everything that was counted and sealed of one proxy.
 
     Args:
         recording_since_ns: since when records can have been sealed; a process that is older had
             written some before.
+        logged: as is known of it from before.
 
     Attributes:
-        given_up_count: how often the clock was set back, or records came without counts for so long
-            that their ends were let go of; the account then begins anew with the next push.
+        given_up_count: how often the clock was set back, or so many records came without a count to
+            take them in that their ends were let go of; the account then begins anew with the next
+            push.
     """
 
-    def __init__(self, *, recording_since_ns: int) -> None:
+    def __init__(self, *, recording_since_ns: int, logged: Logged = _NOTHING) -> None:
         self.given_up_count = 0
         self._recording_since_ns = recording_since_ns
-        self._requests = _Book(lambda push: push.requests)
-        self._connections = _Book(lambda push: push.connections)
-        self._written = _Book(lambda push: push.written)
+        self._requests = CountBook(lambda push: push.requests)
+        self._connections = CountBook(lambda push: push.connections)
+        self._written = CountBook(lambda push: push.written)
         self._books = (self._requests, self._connections, self._written)
-        self._are_requests_logged = self._are_connections_logged = False
+        self._are_requests_logged, self._are_connections_logged = logged
         self._waiting: deque[Push] = deque()
         self._last: Push | None = None
         self._left_out: Push | None = None
         self._explained = _Explained()
+
+    @property
+    def logged(self) -> Logged:
+        """What the proxy is known to log; what that was once it stays."""
+        return Logged(self._are_requests_logged, self._are_connections_logged)
 
     @property
     def late_count(self) -> int:
@@ -131,12 +150,24 @@ class ProxyAccount:
         """Take sealed records."""
         for book, times in zip(self._books, ends, strict=True):
             book.add(times)
-        if any(book.held_count > HELD_MAX for book in self._books):
-            self._give_up()
 
     def add_push(self, push: Push) -> None:
         """Take a push, to be settled later; in the order of arrival."""
         self._waiting.append(push)
+
+    def give_up(self) -> None:
+        """Let go of all that is known; the account begins anew with the next push."""
+        self.given_up_count += 1
+        self._last = self._left_out = None
+        self._waiting.clear()
+        self._recording_since_ns = INT64_MAX
+        for book in self._books:
+            book.forget()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether any push is not settled."""
+        return bool(self._waiting) or self._left_out is not None
 
     def settle(self, *, received_before_ns: int) -> list[Loss]:
         """Settle the pushes that came in before a moment, on the collector's clock.
@@ -147,8 +178,10 @@ class ProxyAccount:
         losses: list[Loss] = []
         while self._waiting and self._waiting[0].received_ns < received_before_ns:
             push, left_out = self._waiting.popleft(), self._left_out
-            if left_out is not None and not push.is_of_process_of(left_out):
-                losses += map(_as_last, self._settle(left_out))
+            if left_out is not None and not push.goes_on_from(left_out):
+                found = self._settle(left_out)
+                is_last = not push.is_of_process_of(left_out)
+                losses += map(_as_last, found) if is_last else found
             self._left_out = push if self._may_leave_out(push) else None
             if self._left_out is None:
                 found = self._settle(push)
@@ -158,13 +191,20 @@ class ProxyAccount:
             # Nothing came after it.
             self._left_out = None
             losses += self._settle(left_out)
+        if self._last is None:
+            for book in self._books:
+                book.drop_early()
+        if any(book.held_count > HELD_MAX for book in self._books):
+            if self._last is not None:
+                losses.append(_unknown(self._last, received_before_ns))
+            self.give_up()
         return losses
 
     def _may_leave_out(self, push: Push) -> bool:
         last = self._last
         return (
             last is not None
-            and push.is_of_process_of(last)
+            and push.goes_on_from(last)
             and last.at_ns < push.at_ns < last.at_ns + PATIENCE_NS
             and any(book.is_unsure_at(push.at_ns) for book in self._books)
         )
@@ -178,17 +218,23 @@ class ProxyAccount:
         if last is None:
             # By the collector's clock: the proxy's own may be minutes off.
             started_ns = push.received_ns - push.uptime_ns
-            last = push.at_start() if started_ns >= self._recording_since_ns else push
+            is_known = started_ns >= self._recording_since_ns and all(
+                book.is_held_since(push.started_ns - START_JITTER_NS) for book in self._books
+            )
+            last = push.at_start() if is_known else push
             self._begin(last, is_start=last is not push)
         elif not push.is_of_process_of(last):
             yield _restart(last, push)
             last = push.at_start()
             self._begin(last, is_start=True)
+        elif push.is_rebased:
+            self._begin(push, is_start=False)
+            return
         if push.at_ns <= last.at_ns:
             self._last = last
             if push.at_ns < last.at_ns and push.stream == last.stream:
                 # The clock was set back: ends from before and from after cannot be told apart.
-                self._give_up()
+                self.give_up()
             # Else there are two ways to send them, and the later one said it all.
             return
         yield from self._lost_requests(push, last)
@@ -209,6 +255,8 @@ class ProxyAccount:
                 missing_max=dropped,
                 kind=LossKind.DROPPED,
             )
+        if push.requests:
+            written = _within(written, requests)
         if written is not None:
             yield _sent(written, push)
         found = self._explained.take(requests, written, dropped)
@@ -228,77 +276,6 @@ class ProxyAccount:
         for book in self._books:
             book.begin(first, begin_jitter_ns=START_JITTER_NS if is_start else 0)
         self._explained = _Explained()
-
-    def _give_up(self) -> None:
-        self.given_up_count += 1
-        self._last = self._left_out = None
-        self._waiting.clear()
-        self._recording_since_ns = INT64_MAX
-        for book in self._books:
-            book.forget()
-
-
-class _Book:
-    """One count of a proxy's, over its processes.
-
-    Attributes:
-        is_telling: as that of its account.
-    """
-
-    def __init__(self, count: Callable[[Push], int]) -> None:
-        self._count = count
-        self._account: CounterAccount | None = None
-        self._early: list[Times] = []
-        self._late_before = 0
-
-    @property
-    def held_count(self) -> int:
-        """Ends that are held."""
-        return sum(map(len, self._early)) + (self._account.held_count if self._account else 0)
-
-    @property
-    def late_count(self) -> int:
-        """Records that came after their count was settled."""
-        return self._late_before + (self._account.late_count if self._account else 0)
-
-    @property
-    def is_telling(self) -> bool:
-        """As above."""
-        return self._account is not None and self._account.is_telling
-
-    def add(self, ends: Times) -> None:
-        """Take the ends of records."""
-        if self._account is None:
-            self._early.append(ends)
-        else:
-            self._account.add(ends)
-
-    def begin(self, first: Push, *, begin_jitter_ns: int) -> None:
-        """Begin with a process; what ended since belongs to it."""
-        self._late_before = self.late_count
-        if self._account is not None:
-            self._early = [self._account.take_rest()]
-        self._account = CounterAccount(
-            at_ns=first.at_ns, counted=self._count(first), begin_jitter_ns=begin_jitter_ns
-        )
-        for ends in self._early:
-            self._account.add(ends)
-        self._early = []
-
-    def settle(self, push: Push) -> Shortfall | None:
-        """What is missing now and was not told before."""
-        assert self._account is not None  # noqa: S101 - a push begins it
-        return self._account.settle(at_ns=push.at_ns, counted=self._count(push))
-
-    def is_unsure_at(self, at_ns: int) -> bool:
-        """Whether a count at a moment would give bounds only."""
-        return self._account is not None and self._account.is_unsure_at(at_ns)
-
-    def forget(self) -> None:
-        """Let go of all that is held."""
-        self._late_before = self.late_count
-        self._account = None
-        self._early = []
 
 
 class _Explained:
@@ -329,6 +306,16 @@ class _Explained:
         return low, max(high, low)
 
 
+def _within(written: Shortfall | None, requests: Shortfall | None) -> Shortfall | None:
+    """Records that did not come: surely one for each request that is missing.
+
+    The others are periodic ones, or were written elsewhere: they are in the same count.
+    """
+    if written is None or requests is None:
+        return None
+    return replace(written, missing_min=min(written.missing_min, requests.missing_min))
+
+
 def _sent(shortfall: Shortfall, push: Push) -> Loss:
     return Loss(
         from_ns=shortfall.from_ns,
@@ -342,6 +329,17 @@ def _sent(shortfall: Shortfall, push: Push) -> Loss:
 
 def _as_last(loss: Loss) -> Loss:
     return replace(loss, kind=LossKind.LAST) if loss.kind is LossKind.SENT else loss
+
+
+def _unknown(last: Push, received_ns: int) -> Loss:
+    return Loss(
+        from_ns=last.at_ns,
+        until_ns=last.at_ns + received_ns - last.received_ns,
+        received_ns=received_ns,
+        missing_min=0,
+        missing_max=None,
+        kind=LossKind.GIVEN_UP,
+    )
 
 
 def _restart(last: Push, push: Push) -> Loss:

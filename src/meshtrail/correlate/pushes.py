@@ -30,6 +30,7 @@ class Push:
         dropped: records that the proxy says it lost: they found no room, or their export failed.
         epoch: of hot restarts.
         uptime_s: how long the process has run.
+        is_rebased: whether ``requests`` and ``connections`` do not go on from the push before.
     """
 
     at_ns: int
@@ -41,6 +42,7 @@ class Push:
     dropped: int = 0
     epoch: int = 0
     uptime_s: int = 0
+    is_rebased: bool = False
 
     @property
     def uptime_ns(self) -> int:
@@ -69,6 +71,10 @@ class Push:
         grown_ns = self.uptime_ns - earlier.uptime_ns
         return is_same_start or grown_ns >= passed_ns - _SAME_NS
 
+    def goes_on_from(self, earlier: Push) -> bool:
+        """Whether this counts what ``earlier`` counted, and what came since."""
+        return not self.is_rebased and self.is_of_process_of(earlier)
+
     def at_start(self) -> Push:
         """What the process had counted when it started."""
         return Push(
@@ -83,9 +89,12 @@ class PushReader:
     """Reads the pushes of one process, in their order.
 
     The counters of a door begin again when the door is made anew; the sums given out here do not.
+    Where there are too many doors to tell them apart only the sum over all is known. When that
+    begins, or ends, or a door of those is gone, nothing goes on from what was counted before.
     """
 
     def __init__(self) -> None:
+        self._is_partial: bool | None = None
         self._requests = _Ended()
         self._connections = _Ended()
 
@@ -101,18 +110,26 @@ class PushReader:
         is_partial = bool(said.get("doors_omitted"))
         http: Doors = {"": said} if is_partial else said.get("by_http", {})
         listeners: Doors = {"": said} if is_partial else said.get("by_listener", {})
+        requests = {name: _requests(door) for name, door in http.items()}
+        connections = {name: _connections(door) for name, door in listeners.items()}
+        is_rebased = self._is_partial not in {None, is_partial} or (
+            is_partial
+            and (self._requests.is_anew(requests) or self._connections.is_anew(connections))
+        )
+        if is_rebased:
+            self._requests, self._connections = _Ended(), _Ended()
+        self._is_partial = is_partial
         return Push(
             at_ns=at_ns,
             received_ns=received_ns,
             stream=stream,
-            requests=self._requests.add({name: _requests(door) for name, door in http.items()}),
-            connections=self._connections.add(
-                {name: _connections(door) for name, door in listeners.items()}
-            ),
+            requests=self._requests.add(requests),
+            connections=self._connections.add(connections),
             written=said.get("logs_written", 0),
             dropped=said.get("logs_dropped", 0) + said.get("otlp_logs_dropped", 0),
             epoch=said.get("epoch", 0),
             uptime_s=said["uptime_s"],
+            is_rebased=is_rebased,
         )
 
 
@@ -134,6 +151,10 @@ class _Ended:
             # Both numbers are read one after the other, while the door goes on.
             self._doors[name] = (begun, max(ended, last_ended))
         return self._gone + sum(ended for _, ended in self._doors.values())
+
+    def is_anew(self, doors: dict[str, tuple[int, int]]) -> bool:
+        """Whether any door has begun less than it had."""
+        return any(begun < self._doors.get(name, (0, 0))[0] for name, (begun, _) in doors.items())
 
 
 def _requests(door: dict[str, int]) -> tuple[int, int]:

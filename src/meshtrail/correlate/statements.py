@@ -11,15 +11,17 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from meshtrail.correlate.pairing import Place
+from meshtrail.correlate.proxy_account import Logged
+from meshtrail.correlate.reporters import Reporter
 from meshtrail.model.entry import EntryType
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from meshtrail.correlate.clock_offsets import ClockEstimate
-    from meshtrail.correlate.reporters import Reporter
 
 
+MINUTE: Final = "ledger_minute"
 PLACES: Final = "ledger_places"
 PLACES_MAX: Final = 256
 """Places that one statement lists."""
@@ -47,6 +49,8 @@ class Cause(StrEnum):
     """Entries that were told to be unpaired have found their partner."""
     KEY_SHARED = "key_shared"
     """An identity or a certificate is used from where it does not belong."""
+    NAME_SHARED = "name_shared"
+    """Several processes count under one name at a time: whose is what cannot be told."""
     CLOCK_STEPPED = "clock_stepped"
     """What is known of a reporter's clock contradicts itself: it was set, or the collector's."""
 
@@ -125,18 +129,24 @@ def minute(
     until_ns: int,
     missing_min: int,
     missing_max: int | None,
+    logged: Logged,
     **figures: object,
 ) -> Statement:
-    """The account of a reporter for a minute, on the collector's clock."""
+    """The account of a reporter for a minute, on the collector's clock.
+
+    What the reporter is known to log is read back by whoever goes on after a restart.
+    """
     return Statement(
         EntryType.COUNTER,
         {
             **_about(reporter),
-            "name": "ledger_minute",
+            "name": MINUTE,
             "from_ns": from_ns,
             "until_ns": until_ns,
             "missing_min": missing_min,
             "missing_max": missing_max,
+            "requests_logged": logged.requests,
+            "connections_logged": logged.connections,
             **figures,
         },
     )
@@ -144,10 +154,8 @@ def minute(
 
 def clock(reporter: Reporter, estimate: ClockEstimate) -> Statement:
     """How far a reporter's clock is from the collector's; times are on the collector's."""
-    about = _about(reporter)
-    about["reporter"]["token"] = reporter.token
     payload = {
-        **about,
+        **_about(reporter),
         "offset_ns": estimate.offset_ns,
         "error_ns": estimate.error_ns,
         "quality": estimate.quality.value,
@@ -173,8 +181,18 @@ def parse_places(detail: str) -> list[Place]:
     return [Place(*one) for one in said["places"]] if said.get("name") == PLACES else []
 
 
+def parse_logged(detail: str) -> tuple[Reporter, Logged]:
+    """What a minute says that its reporter logs."""
+    said = json.loads(detail)
+    return Reporter(**said["reporter"]), Logged(said["requests_logged"], said["connections_logged"])
+
+
 def _about(reporter: Reporter) -> dict[str, Any]:
     return {
         "about": reporter.name,
-        "reporter": {"id": reporter.id, "spiffe_id": reporter.spiffe_id},
+        "reporter": {
+            "id": reporter.id,
+            "spiffe_id": reporter.spiffe_id,
+            "token": reporter.token,
+        },
     }

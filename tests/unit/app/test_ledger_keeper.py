@@ -10,6 +10,8 @@ from envoy.data.accesslog.v3 import accesslog_pb2
 from meshtrail.app.inventory_file import InventoryFile
 from meshtrail.app.ledger_keeper import WRITER, LedgerKeeper
 from meshtrail.correlate.ledger import Ledger, Step
+from meshtrail.correlate.proxy_account import Logged, ProxyAccount
+from meshtrail.correlate.reporters import Reporter
 from meshtrail.correlate.shared_keys import SharedKeys
 from meshtrail.correlate.statements import Cause, finding_about
 from meshtrail.model.entry import EntryType
@@ -146,12 +148,33 @@ def test_a_new_start_learns_what_was_told_of_where_proxies_report_from(
     places = [one["places"] for one in listed if one.get("name") == "ledger_places"]
     assert [place[0] for place in places[-1]] == ["10.0.0.9"]
     learned: list[Place] = []
-    monkeypatch.setattr(Ledger, "learn", lambda _, known: learned.extend(known))
+    monkeypatch.setattr(Ledger, "learn", lambda _, known, __: learned.extend(known))
     rig.restart_collect(WRITER)
     keeping = keeper(rig)
     rig.seal()
     keeping.look()
     assert [list(one) for one in learned] == places[-1]
+
+
+def test_a_new_start_learns_what_reporters_used_to_log(
+    rig: LogRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeping = keeper(rig)
+    stream = rig.open_stream(node_id="web-1")
+    was_logged = iter([Logged(), Logged(requests=True), Logged(requests=True, connections=True)])
+    monkeypatch.setattr(ProxyAccount, "logged", property(lambda _: next(was_logged)))
+    for _ in range(3):
+        record(rig, stream, count=1)
+        rig.clock.advance(3 * MINUTE)
+        assert keeping.look() == 1
+        rig.seal()
+    learned: dict[Reporter, Logged] = {}
+    monkeypatch.setattr(Ledger, "learn", lambda _, __, logged: learned.update(logged))
+    rig.restart_collect(WRITER)
+    keeping = keeper(rig)
+    rig.seal()
+    keeping._begin()
+    assert learned == {Reporter("web-1"): Logged(requests=True, connections=True)}
 
 
 def test_the_streams_of_the_ledger_itself_count_without_a_hole(rig: LogRig) -> None:

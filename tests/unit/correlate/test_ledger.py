@@ -8,12 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from meshtrail.correlate import reporters
 from meshtrail.correlate.inventory import parse_inventory
 from meshtrail.correlate.ledger import LEDGER_TEXTS, Ledger, Step
 from meshtrail.correlate.pairing import Place
+from meshtrail.correlate.proxy_account import Logged
+from meshtrail.correlate.reporters import Reporter
 from meshtrail.correlate.shared_keys import SharedKeys
-from meshtrail.correlate.statements import PLACES, parse_places
+from meshtrail.correlate.statements import PLACES, parse_logged, parse_places
 from meshtrail.model.entry import EntryType
+from meshtrail.sources.counter_detail import Tally
+from meshtrail.sources.counter_families import find_counter
 from tests.unit.correlate.ledger_events import BEGIN, S, at, closed, count, own, record, table
 
 if TYPE_CHECKING:
@@ -243,6 +248,75 @@ def test_nobody_is_silent_while_nobody_is_heard() -> None:
 
 def test_a_proxy_that_goes_on_counting_is_not_silent() -> None:
     assert findings(*counts(written=[0] * 70)) == []
+
+
+def test_a_ledger_that_goes_on_knows_what_used_to_be_logged() -> None:
+    """The access log was turned off before anything that is read again."""
+    before = run(record(3), count(10, 1))
+    minute = next(one for kind, one in before if kind is EntryType.COUNTER)
+    reporter, logged = parse_logged(json.dumps(minute))
+    assert (reporter, logged) == (Reporter("web"), Logged(requests=True, connections=False))
+
+    ledger = Ledger(recording_since_ns=BEGIN)
+    ledger.learn([], {reporter: logged, Reporter("web", "spiffe://other"): Logged()})
+    unlogged = [count(at_s, 1, unwritten=at_s, started_s=-1_000) for at_s in range(10, 60, 10)]
+    steps = [*ledger.take(table(*unlogged)), *ledger.pass_time(at(80))]
+    told = [one.payload for step in steps for one in step.statements]
+    missing = [one["missing_min"] for one in told if one.get("cause") == "not_written"]
+    assert missing == [10] * 4
+
+
+def test_replicas_under_one_name_are_told_once_and_not_judged() -> None:
+    rows = [record(5 + at / 2) for at in range(600)]
+    for at_s in range(10, 300, 10):
+        rows.append(count(at_s, 3 * at_s // 10, started_s=-100))
+        rows.append(count(at_s + 4, 3 * at_s // 10, started_s=-40))
+    said = run(*rows, until_s=330)
+    told = [one for kind, one in said if kind in {EntryType.GAP, EntryType.FINDING}]
+    assert [(one["about"], one["cause"]) for one in told] == [("web", "name_shared")]
+
+
+def test_those_beyond_all_numbers_are_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reporters, "REPORTERS_MAX", 1)
+    others = [*counts(written=[9, 9, 9], who="b"), *counts(written=[9, 9], who="c")]
+    said = run(record(1, who="a"), record(2, who="b"), *others)
+    told = [one for kind, one in said if kind in {EntryType.GAP, EntryType.FINDING}]
+    assert told == []
+
+
+def test_reporters_that_are_gone_cost_no_step_anything() -> None:
+    ledger = Ledger(recording_since_ns=BEGIN)
+    heard = [record(at_s, who="db") for at_s in range(60, 300, 10)]
+    list(ledger.take(table(*counts(written=[0, 0, 0]), record(3, who="shell"), *heard)))
+    list(ledger.pass_time(at(600)))
+    assert ledger.silent_count == 1
+    assert not ledger._active
+
+
+def test_a_door_too_many_makes_nothing_missing() -> None:
+    def count_of(at_s: float, doors: int) -> Row:
+        said = {f"listener.10.0.0.{door}_80.downstream_cx_total": 2 for door in range(doors)}
+        tally = Tally()
+        for name, value in {**said, "server.uptime": int(at_s - 1)}.items():
+            counter = find_counter(name.encode())
+            assert counter is not None
+            tally.count(*counter, value)
+        return count(at_s, 0) | {"detail": tally.detail(left_out_count=0)}
+
+    ended = [
+        record(end_s, kind="connection", payload_format="als-tcp")
+        for end_s in [*([3] * 128), *([25] * 2)]
+    ]
+    assert gaps(*ended, *(count_of(at_s, 64 + (at_s > 20)) for at_s in range(10, 60, 10))) == []
+
+
+def test_a_count_that_is_sent_again_makes_nobody_silent() -> None:
+    every_minute = counts(written=[0] * 6, every_s=60)
+    retried = [one | {"is_duplicate": True} for one in every_minute]
+    for one in retried:
+        one["received_time"] += S // 3
+    others = [record(at_s, who="db") for at_s in range(5, 360, 5)]
+    assert findings(*every_minute, *retried, *others, until_s=380) == []
 
 
 def test_minutes_tell_what_came_and_what_was_counted() -> None:

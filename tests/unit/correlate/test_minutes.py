@@ -76,3 +76,18 @@ def test_nothing_is_told_as_counted_across_a_restart_or_without_counts() -> None
     minutes.add("received", np.array([0]))
     (told,) = minutes.close(10**12)
     assert told["counted_min"] is None or told["counted_min"] == 0
+
+
+def test_the_last_count_bounds_a_minute_long_after_the_others_were_let_go_of() -> None:
+    minutes = taken(push(5, 90), push(55, 100))
+    told = list(minutes.close(10**12))
+    minutes.forget_counts()
+    for later in (push(1_210, 130), push(1_270, 140)):
+        minutes.count(later.received_ns, later)
+    assert minutes.are_open
+    told += minutes.close(10**13)
+    assert [(one["counted_min"], one["counted_max"]) for one in told] == [
+        (10, None),
+        (0, 40),
+        (0, None),
+    ]

@@ -107,6 +107,20 @@ def test_a_process_that_is_older_than_the_log_is_accounted_for_from_its_first_co
     assert [(one.from_ns, one.missing_min) for one in losses] == [(210 * S, 2)]
 
 
+def test_sums_that_do_not_go_on_begin_a_new_account() -> None:
+    account = ProxyAccount(recording_since_ns=0)
+    account.add_records(closed(103, 104, 114.95, 125, 133))
+    account.add_push(push(110, 0, connections=2, started_s=100))
+    # It might be left out for a quiet one, but none that goes on from it comes.
+    account.add_push(push(115, 0, connections=9, started_s=100))
+    rebased = replace(push(120, 0, connections=700, started_s=100), is_rebased=True)
+    losses = settle(account, rebased, push(140, 0, connections=705, started_s=100))
+    assert [(one.kind, one.missing_min, one.from_ns // S) for one in losses] == [
+        (LossKind.SENT, 6, 110),
+        (LossKind.SENT, 3, 120),
+    ]
+
+
 def test_what_a_proxy_says_it_dropped_is_a_loss_of_its_own() -> None:
     account = ProxyAccount(recording_since_ns=0)
     account.add_records(ends(103, 112))
@@ -163,9 +177,34 @@ def test_records_without_counts_are_let_go_of_and_the_next_count_begins_anew(
     monkeypatch.setattr(proxy_account, "HELD_MAX", 3)
     account = ProxyAccount(recording_since_ns=0)
     account.add_records(ends(101, 102, 103, 104))
+    # Nothing was ever counted: nothing is missing.
+    assert settle(account) == []
     assert account.given_up_count == 1
     account.add_records(ends(115))
     assert settle(account, push(110, 9, started_s=100), push(120, 10, started_s=100)) == []
+
+
+def test_a_count_that_is_given_up_leaves_a_gap_that_nothing_bounds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(proxy_account, "HELD_MAX", 3)
+    account = ProxyAccount(recording_since_ns=0)
+    account.add_push(push(110, 0, started_s=100))
+    assert account.settle(received_before_ns=115 * S) == []
+    account.add_records(ends(121, 122, 123, 124))
+    (loss,) = account.settle(received_before_ns=130 * S)
+    assert (loss.kind, loss.missing_min, loss.missing_max) == (LossKind.GIVEN_UP, 0, None)
+    assert (loss.from_ns, loss.until_ns) == (110 * S, 130 * S - 3 * MS)
+    assert account.settle(received_before_ns=140 * S) == []
+
+
+def test_a_process_that_counts_late_is_accounted_for_from_its_first_count_on() -> None:
+    account = ProxyAccount(recording_since_ns=0)
+    account.add_records(ends(103, 104, 500))
+    assert settle(account) == []
+    account.add_records(ends(515))
+    (loss,) = settle(account, push(510, 3, started_s=100), push(520, 6, started_s=100))
+    assert (loss.from_ns, loss.missing_min) == (510 * S, 2)
 
 
 def test_what_is_neither_written_nor_dropped_was_not_written_by_a_proxy_that_used_to() -> None:
@@ -196,6 +235,27 @@ def test_requests_that_were_written_or_dropped_are_not_told_as_unwritten_too() -
         (LossKind.SENT, 7, 7),
         (LossKind.NOT_WRITTEN, 2, 2),
     ]
+
+
+def test_what_is_written_elsewhere_too_is_no_loss() -> None:
+    account = ProxyAccount(recording_since_ns=0)
+    account.add_records(ends(103, 104, 112))
+    # Another access log of the proxy has a record of each request, too.
+    twice = [
+        replace(push(at_s, requests, started_s=100), written=2 * requests)
+        for at_s, requests in ((110, 2), (120, 3), (130, 5))
+    ]
+    (loss,) = settle(account, *twice)
+    assert (loss.kind, loss.from_ns // S) == (LossKind.SENT, 120)
+    assert (loss.missing_min, loss.missing_max) == (2, 4)
+
+
+def test_what_is_written_is_compared_where_requests_are_not_counted() -> None:
+    account = ProxyAccount(recording_since_ns=0)
+    account.add_records(ends(103))
+    uncounted = replace(push(110, 3, started_s=100), requests=0)
+    (loss,) = settle(account, uncounted)
+    assert (loss.kind, loss.missing_min) == (LossKind.SENT, 2)
 
 
 def test_a_door_that_was_never_logged_is_no_loss() -> None:

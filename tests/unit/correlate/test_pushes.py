@@ -73,6 +73,26 @@ def test_where_doors_were_left_out_the_sums_count() -> None:
     assert push.requests == 66
 
 
+def test_sums_over_too_many_doors_do_not_go_on_from_the_doors() -> None:
+    reader = PushReader()
+    doors = {f"10.0.0.{at}": {"connections_started": 100} for at in range(64)}
+    sums = [{"connections_started": 6_500, "doors_omitted": 1}] * 2
+    # One of the listeners is taken out, with all that it counted.
+    sums += [{"connections_started": 6_400, "doors_omitted": 1}] * 2
+    pushes = [read(reader, by_listener=doors, **said) for said in ({}, *sums, {})]
+    assert [(one.connections, one.is_rebased) for one in pushes if one is not None] == [
+        (6_400, False),
+        (6_500, True),
+        (6_500, False),
+        (6_400, True),
+        (6_400, False),
+        (6_400, True),
+    ]
+    first, second, third = filter(None, pushes[:3])
+    assert third.goes_on_from(second)
+    assert not second.goes_on_from(first)
+
+
 @pytest.mark.parametrize("said", [{"deltas": True}, {"uptime_s": None}])
 def test_a_push_that_cannot_be_held_to_account_is_none(said: dict[str, Any]) -> None:
     detail = {"uptime_s": 5, "logs_written": 7, **said}
@@ -83,7 +103,7 @@ def test_a_push_that_cannot_be_held_to_account_is_none(said: dict[str, Any]) -> 
 
 def push(*, stream: int = 1, uptime_s: int = 100, at_s: float = 1_000, **fields: int) -> Push:
     at_ns = round(at_s * S)
-    facts = {"received_ns": at_ns, **fields}
+    facts: dict[str, Any] = {"received_ns": at_ns, **fields}
     return Push(at_ns=at_ns, stream=stream, uptime_s=uptime_s, **facts)
 
 
