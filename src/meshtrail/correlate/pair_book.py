@@ -194,18 +194,19 @@ class PairBook:
                 "spiffe_id": spiffe_id,
                 "reason": unpaired.column("reason").cast(_S),
                 "entry": unpaired.column("log_index"),
-                "from": pc.coalesce(unpaired.column("time"), received),
-                "until": pc.coalesce(unpaired.column("end_time"), received),
+                # By the collector's clock: a reporter chooses its own.
+                "received": received,
             }
         ).sort_by("entry")
         keys = ["name", "spiffe_id", "reason"]
-        wanted = [("entry", "count"), ("from", "min"), ("until", "max"), ("entry", "list")]
+        wanted = [("entry", "count"), ("received", "min_max"), ("entry", "list")]
         found = groups.group_by(keys, use_threads=False).aggregate(wanted)
         entries = pc.list_slice(found.column("entry_list"), 0, ENTRIES_MAX)
         found = found.drop_columns("entry_list").append_column("entries", entries)
         for row in found.to_pylist():
             group = self._unpaired[(row["name"], row["spiffe_id"]), row["reason"]]
-            group.add(row["entry_count"], row["from_min"], row["until_max"], row["entries"])
+            seen = row["received_min_max"]
+            group.add(row["entry_count"], seen["min"], seen["max"], row["entries"])
 
 
 def _tolerance(events: pa.Table) -> npt.NDArray[np.int64]:

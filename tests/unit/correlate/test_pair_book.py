@@ -82,7 +82,7 @@ def test_an_end_that_fell_silent_is_one_finding_with_entries_that_show_it() -> N
     said = found.payload
     assert (said["about"], said["cause"], said["reason"]) == ("db", "unpaired", "silent_reporter")
     assert (said["records"], said["entries"]) == (20, list(range(10, 10 + ENTRIES_MAX)))
-    assert (said["from_ns"], said["until_ns"]) == (at(30), at(49.1))
+    assert (said["from_ns"], said["until_ns"]) == (at(30.4), at(49.4))
     assert list(book.tell()) == []
 
 
