@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import pyarrow.compute as pc
 
 from meshtrail.app.journal_lag import read_oldest_unsealed
+from meshtrail.collect.clock import CollectorClock
 from meshtrail.collect.payloads import (
     CloseReason,
     CollectorFacts,
@@ -122,7 +123,8 @@ class LedgerKeeper:
         self._layout = layout
         self._manifests = ManifestFollower(layout, verifier, origin=origin)
         self._journal = journal
-        self._clock = clock
+        # As the collector does: what it says of itself must not be ahead of what others recorded.
+        self._clock = CollectorClock(clock)
         self._inventory = inventory
         self._keys: SharedKeys | None = None
         self._read_inventory()
@@ -156,6 +158,8 @@ class LedgerKeeper:
             TamperError, InputError, UnavailableError: as ``EventReader.read_new``.
             DurabilityError: the journal cannot be relied on.
         """
+        # The collector seals what it notices of the wall clock.
+        self._clock.check()
         self._ledger = self._ledger or self._begin()
         if self._ledger is None:
             return 0
@@ -185,12 +189,12 @@ class LedgerKeeper:
     def close(self) -> None:
         """End the stream in order."""
         closed = self._stream.closed_frame(
-            CloseReason.SHUTDOWN, detail=None, received_ns=self._clock.wall_ns()
+            CloseReason.SHUTDOWN, detail=None, received_ns=self._clock.now()
         )
         self._journal.append([closed])
 
     def _open(self, version: str) -> None:
-        now_ns = self._clock.wall_ns()
+        now_ns = self._clock.now()
         config = encode_json({"ledger": CONFIG})
         facts = CollectorFacts(
             version=version, started_ns=now_ns, config_sha256=hashlib.sha256(config).digest()
@@ -261,7 +265,7 @@ class LedgerKeeper:
             if step.until_ns <= self._told_ns or not step.statements:
                 continue
             self._count(step)
-            now_ns = self._clock.wall_ns()
+            now_ns = self._clock.now()
             self._journal.append(
                 [
                     self._stream.own_frame(
@@ -286,7 +290,7 @@ class LedgerKeeper:
 
     def _quiet_until(self) -> int | None:
         """Until when nothing more can be published; None while anything waits to be sealed."""
-        now_ns = self._clock.wall_ns()
+        now_ns = self._clock.now()
         is_behind = any(
             self._is_behind(folder.name)
             for folder in self._layout.journals.iterdir()

@@ -51,7 +51,7 @@ def keeper(rig: LogRig, inventory: InventoryFile | None = None) -> LedgerKeeper:
 def told(rig: LogRig) -> list[dict[str, Any]]:
     """What the sealed log holds of the ledger's statements."""
     table = ds.dataset(sorted(map(str, rig.layout.segments.glob("*.parquet")))).to_table(
-        columns=["log_index", "kind", "about", "detail", "missing_min"]
+        columns=["log_index", "received_time", "kind", "about", "detail", "missing_min"]
     )
     return [
         row
@@ -287,6 +287,24 @@ def test_events_say_what_was_stated_of_their_reporters_clock(rig: LogRig) -> Non
     trusted = TrustedKey(verifier=SIGNER.verifier, source=KeySource.OPTION)
     report = audit(rig.layout.root, trusted=trusted, is_deep=True, workers=1)
     assert report.is_clean
+
+
+def test_a_wall_clock_that_is_set_ahead_makes_time_pass_no_faster_than_the_collectors(
+    rig: LogRig,
+) -> None:
+    keeping = keeper(rig)
+    record(rig, rig.open_stream(node_id="web-1"), count=3)
+    keeping.look()
+    before_ns = rig.clock.wall_ns()
+    rig.clock.step(10 * MINUTE)
+    for _ in range(4):
+        rig.clock.advance(MINUTE)
+        keeping.look()
+    rig.seal()
+    (minute,) = told(rig)
+    # Four minutes at one and a half their speed.
+    assert json.loads(minute["detail"])["step_ns"] <= before_ns + 6 * MINUTE
+    assert before_ns < minute["received_time"] <= before_ns + 6 * MINUTE
 
 
 def test_a_step_of_the_collectors_clock_is_nothing_that_the_ledger_told(rig: LogRig) -> None:
