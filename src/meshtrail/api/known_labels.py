@@ -21,7 +21,13 @@ GAP_CAUSES: Final = (
     Cause.RESTART,
     Cause.UNKNOWN,
 )
-FINDING_CAUSES: Final = (Cause.KEY_SHARED, Cause.PAIRED_LATE, Cause.SILENT, Cause.UNPAIRED)
+FINDING_CAUSES: Final = (
+    Cause.KEY_SHARED,
+    Cause.NAME_SHARED,
+    Cause.PAIRED_LATE,
+    Cause.SILENT,
+    Cause.UNPAIRED,
+)
 
 ALARMS: Final[Mapping[str, tuple[str, ...]]] = {
     "collect": (
