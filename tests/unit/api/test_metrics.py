@@ -141,7 +141,7 @@ def test_every_series_that_a_rule_asks_for_is_there_before_anything_happens(
     [
         "increase(meshtrail_missing_records_total[",
         "meshtrail_reporters_silent > 0",
-        'increase(meshtrail_findings_total{cause=~"key_shared|unpaired"}[',
+        'increase(meshtrail_findings_total{cause=~"key_shared|name_shared|unpaired"}[',
         "increase(meshtrail_senders_refused_total[",
         'increase(meshtrail_alarms_total{alarm=~"certificates_refused|inventory_refused|tokens_',
         "increase(meshtrail_process_deaths_total[",
