@@ -253,7 +253,7 @@ class Ledger:
             )
 
     def _take_streams(self, events: pa.Table, numbers: npt.NDArray[np.int64]) -> None:
-        kinds, received = events.column("kind"), events.column("received_time").to_numpy()
+        kinds = events.column("kind")
         for row in np.flatnonzero(pc.equal(kinds, Kind.STREAM_CLOSED.value).to_numpy()).tolist():
             one = events.slice(row, 1).to_pylist()[0]
             if numbers[row] >= 0 and _reason(one) in _BROKEN:
@@ -262,9 +262,6 @@ class Ledger:
             one = events.slice(row, 1).to_pylist()[0]
             if one["source"] == _OWN:
                 self._resumed_ns = one["received_time"]
-        heard = np.flatnonzero(numbers >= 0)
-        if len(heard):
-            self._heard_ns = int(received[heard[-1]])
 
     def _close_step(self, until_ns: int, *, is_now: bool) -> Iterator[Statement]:
         yield from self._noticed
