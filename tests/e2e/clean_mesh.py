@@ -16,6 +16,7 @@ import struct
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,8 @@ HOSTS = {"web": 11, "cart": 12, "orders": 13, "stock": 14, "outside": 80, "clien
 RATE = 20.0
 ROUND_S = 1.0
 GIVEN_UP_AFTER_S = 0.05
+LAST_S = 150.0
+"""Envoy ends a request on which nothing moves for five minutes, and tells of it each minute."""
 SLOW_S = 0.3
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _EMPTY = b"\r\ncontent-length: 0\r\n\r\n"
@@ -79,38 +82,52 @@ class Pair:
     client_ip: str
     made: Counter[str] = field(default_factory=Counter)
     both_made: Counter[str] = field(default_factory=Counter)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @contextlib.contextmanager
     def busy(self, user_agent: str) -> Iterator[None]:
-        """Traffic of all kinds while the block runs; a request and a connection last as long."""
-        self.applications.may_answer.clear()
-        ending, failed = threading.Event(), list[BaseException]()
-
-        def keep_calling() -> None:
-            try:
-                while not ending.wait(ROUND_S):
-                    self._call_once_each(user_agent)
-            except BaseException as error:  # noqa: BLE001 - raised again below, in the test's thread
-                failed.append(error)
-
-        calling = threading.Thread(target=keep_calling)
-        with self._lasting(), SteadyLoad(self.http_port, rate=RATE) as load:
-            calling.start()
+        """Traffic of all kinds while the block runs; a connection lasts as long."""
+        ending = threading.Event()
+        with (
+            ThreadPoolExecutor(2) as pool,
+            socket.create_connection((LOOPBACK, self.tcp_port)) as tcp,
+            SteadyLoad(self.http_port, rate=RATE) as load,
+        ):
+            tcp.sendall(b"settle")
+            loops = [
+                pool.submit(self._keep_calling, user_agent, ending),
+                pool.submit(self._keep_lasting, ending),
+            ]
             try:
                 yield
             finally:
                 ending.set()
-                calling.join()
         self._count(both=load.answered_count)
-        if failed:
-            raise failed[0]
+        for loop in loops:
+            loop.result()
+
+    def _keep_calling(self, user_agent: str, ending: threading.Event) -> None:
+        while not ending.wait(ROUND_S):
+            self._call_once_each(user_agent)
+
+    def _keep_lasting(self, ending: threading.Event) -> None:
+        """One request after the other that is answered late."""
+        may_answer = self.applications.may_answer
+        while not ending.is_set():
+            may_answer.clear()
+            with socket.create_connection((LOOPBACK, self.http_port)) as stream:
+                stream.sendall(b"GET /last HTTP/1.1\r\nhost: x\r\n\r\n")
+                ending.wait(LAST_S)
+                may_answer.set()
+                stream.settimeout(wired.ANSWER_S_MAX)
+                assert stream.recv(4096).startswith(b"HTTP/1.1 200")
+            self._count(both=1)
 
     def _call_once_each(self, user_agent: str) -> None:
         """One of everything that ends in another way than the steady load."""
         assert wired.get_plain(self.http_port, "/flaky") == 200
         # The attempt that was refused has a record of its own where it was.
-        self._count(callee=1)
-        self.both_made[self.callee] += 1
+        self._count(refused=1)
         assert wired.get_plain(self.http_port, "/admin") == 403
         assert wired.get_plain(self.http_port, "/slow") == 200
         with socket.create_connection((LOOPBACK, self.http_port)) as stream:
@@ -127,25 +144,10 @@ class Pair:
         self._count(callee=1)
         assert wired.echo_plain(self.tcp_port, b"settle") == b"settle"
 
-    @contextlib.contextmanager
-    def _lasting(self) -> Iterator[None]:
-        with (
-            socket.create_connection((LOOPBACK, self.http_port)) as request,
-            socket.create_connection((LOOPBACK, self.tcp_port)) as tcp,
-        ):
-            request.sendall(b"GET /last HTTP/1.1\r\nhost: x\r\n\r\n")
-            tcp.sendall(b"settle")
-            try:
-                yield
-            finally:
-                self.applications.may_answer.set()
-            request.settimeout(wired.ANSWER_S_MAX)
-            assert request.recv(4096).startswith(b"HTTP/1.1 200")
-        self._count(both=1)
-
-    def _count(self, *, both: int = 0, caller: int = 0, callee: int = 0) -> None:
-        self.made.update({self.caller: both + caller, self.callee: both + callee})
-        self.both_made.update({self.caller: both, self.callee: both})
+    def _count(self, *, both: int = 0, caller: int = 0, callee: int = 0, refused: int = 0) -> None:
+        with self._lock:
+            self.made.update({self.caller: both + caller, self.callee: both + callee + refused})
+            self.both_made.update({self.caller: both, self.callee: both + refused})
 
 
 @dataclass
