@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import struct
 import threading
 import time
 from collections import Counter
@@ -29,7 +28,7 @@ from tests.rig.envoy import Envoy
 from tests.rig.steady_load import SteadyLoad, exchange
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from tests.e2e.wired_proxy import Config
@@ -44,8 +43,6 @@ GIVEN_UP_AFTER_S = 0.05
 LAST_S = 150.0
 """Envoy ends a request on which nothing moves for five minutes, and tells of it each minute."""
 SLOW_S = 0.3
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-_EMPTY = b"\r\ncontent-length: 0\r\n\r\n"
 
 
 @dataclass(frozen=True)
@@ -133,7 +130,7 @@ class Pair:
         with socket.create_connection((LOOPBACK, self.http_port)) as stream:
             stream.sendall(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n")
             time.sleep(GIVEN_UP_AFTER_S)  # until the callee has it: a caller loses patience
-            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            wired.reset_on_close(stream)
         self._count(both=4)
         assert wired.get_plain(self.http_port, "/local") == 418
         assert wired.get_plain(self.http_port, "/outside") == 200
@@ -193,7 +190,7 @@ def running_clean_mesh(
         block = stack.enter_context(LoopbackBlock())
         ips = {name: block.ip(host) for name, host in HOSTS.items()}
         outside_port = stack.enter_context(
-            wired.running_upstream(_serving(lambda: b"200 OK"), ip=ips["outside"])
+            wired.running_upstream(wired.answering(lambda: b"200 OK"), ip=ips["outside"])
         )
         pairs = []
         for caller, callee, options in PAIRS:
@@ -314,17 +311,9 @@ def _running_applications() -> Iterator[Applications]:
 
     with contextlib.ExitStack() as stack:
         ports = {
-            answer.__name__: stack.enter_context(wired.running_upstream(_serving(answer)))
+            answer.__name__: stack.enter_context(wired.running_upstream(wired.answering(answer)))
             for answer in (flaky, slow, last)
         }
         ports["echo"] = stack.enter_context(wired.running_echo_upstream())
         stack.callback(may_answer.set)
         yield Applications(ports, may_answer)
-
-
-def _serving(answer: Callable[[], bytes]) -> Callable[[socket.socket], None]:
-    def serve(connection: socket.socket) -> None:
-        while connection.recv(4096):
-            connection.sendall(b"HTTP/1.1 " + answer() + _EMPTY)
-
-    return serve

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import socket
-import struct
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -16,7 +15,7 @@ from tests.rig.recorder import free_port
 from tests.rig.steady_load import exchange
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from tests.e2e.lossy_mesh import Mesh, Proxy
 
@@ -24,8 +23,6 @@ RETRIED_COUNT = 5
 DENIED_COUNT = 3
 RESET_COUNT = 4
 TCP_COUNT = 3
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-_ENDED = b"content-length: 0\r\n\r\n"
 
 
 @dataclass
@@ -86,7 +83,7 @@ class CleanTraffic:
         for _ in range(RESET_COUNT):
             with socket.create_connection((LOOPBACK, port)) as stream:
                 stream.sendall(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n")
-                stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+                wired.reset_on_close(stream)
         for _ in range(TCP_COUNT):
             assert wired.echo_plain(self.tcp_port, b"settle") == b"settle"
         # A request that was given up was not answered, and has a record all the same.
@@ -117,27 +114,19 @@ def running_upstreams() -> Iterator[Upstreams]:
     may_answer = threading.Event()
     turns = itertools.count()
 
-    def flaky(_: socket.socket) -> bytes:
+    def flaky() -> bytes:
         return b"503 Busy" if next(turns) % 2 == 0 else b"200 OK"
 
-    def slow(_: socket.socket) -> bytes:
+    def slow() -> bytes:
         may_answer.wait()
         return b"200 OK"
 
     with (
-        wired.running_upstream(_serving(flaky)) as flaky_port,
-        wired.running_upstream(_serving(slow)) as slow_port,
+        wired.running_upstream(wired.answering(flaky)) as flaky_port,
+        wired.running_upstream(wired.answering(slow)) as slow_port,
         wired.running_echo_upstream() as echo_port,
     ):
         try:
             yield Upstreams(flaky_port, slow_port, echo_port, may_answer)
         finally:
             may_answer.set()
-
-
-def _serving(answer: Callable[[socket.socket], bytes]) -> Callable[[socket.socket], None]:
-    def serve(connection: socket.socket) -> None:
-        while connection.recv(4096):
-            connection.sendall(b"HTTP/1.1 " + answer(connection) + b"\r\n" + _ENDED)
-
-    return serve

@@ -10,10 +10,11 @@ import http.client
 import shutil
 import socket
 import ssl
-import struct
 import subprocess
 import warnings
 from typing import TYPE_CHECKING
+
+from tests.e2e.wired_proxy import reset_on_close
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -123,7 +124,7 @@ def hang_up(port: int, *, context: ssl.SSLContext, is_reset: bool) -> int:
         raw.sendall(Handshake(context).hello)
         raw.recv(65_536)
         if is_reset:
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            reset_on_close(raw)
         else:
             # What is closed with something unread in it is reset, too.
             raw.shutdown(socket.SHUT_WR)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import ssl
-import struct
 import warnings
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +13,7 @@ from tests.e2e import wired_proxy as wired
 from tests.rig.recorder import free_port
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
     from contextlib import AbstractContextManager
     from pathlib import Path
@@ -113,5 +112,5 @@ def _speak_plainly(connection: socket.socket) -> None:
 
 def _reset(connection: socket.socket) -> None:
     connection.recv(4096)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    wired.reset_on_close(connection)
     connection.close()

@@ -11,6 +11,7 @@ import http.client
 import io
 import socket
 import socketserver
+import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -341,6 +342,25 @@ def running_upstream(
         finally:
             server.shutdown()
             thread.join()
+
+
+def answering(answer: Callable[[], bytes]) -> Callable[[socket.socket], None]:
+    """What an application does with a connection that answers each request with a status line.
+
+    Args:
+        answer: gives what follows the version: ``200 OK``.
+    """
+
+    def serve(connection: socket.socket) -> None:
+        while connection.recv(4096):
+            connection.sendall(b"HTTP/1.1 " + answer() + b"\r\ncontent-length: 0\r\n\r\n")
+
+    return serve
+
+
+def reset_on_close(connection: socket.socket) -> None:
+    """Have a connection end without a word to the other side."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def running_echo_upstream() -> contextlib.AbstractContextManager[int]:

@@ -8,19 +8,18 @@ from meshtrail.demo import envoy_config
 from meshtrail.demo.envoy_config import (
     BUFFER_BYTES,
     COLLECTOR_CLUSTER,
+    FLUSH_INTERVAL,
     LOOPBACK,
     Config,
     address,
     bootstrap,
     cluster,
     downstream_mtls,
-    http_access_log,
     http_filter,
     listener,
     node,
     policy,
     route,
-    tcp_access_log,
     typed,
     upstream_mtls,
 )
@@ -52,6 +51,47 @@ __all__ = [
     "upstream_mtls",
     "whole_requests",
 ]
+
+
+REQUEST_HEADERS_LOGGED = (
+    "traceparent",
+    "x-b3-traceid",
+    "x-b3-spanid",
+    "b3",
+    "content-type",
+)
+RESPONSE_HEADERS_LOGGED = ("content-type", "grpc-status")
+
+
+def http_access_log(log_name: str, *, buffer_bytes: int = BUFFER_BYTES) -> Config:
+    """HTTP records to the collector, in batches of Envoy's default size."""
+    return typed(
+        "envoy.access_loggers.http_grpc",
+        "access_loggers.grpc.v3.HttpGrpcAccessLogConfig",
+        common_config=_access_log_target(log_name, buffer_bytes),
+        additional_request_headers_to_log=list(REQUEST_HEADERS_LOGGED),
+        additional_response_headers_to_log=list(RESPONSE_HEADERS_LOGGED),
+        additional_response_trailers_to_log=["grpc-status"],
+    )
+
+
+def tcp_access_log(log_name: str, *, buffer_bytes: int = BUFFER_BYTES) -> Config:
+    """Connection records to the collector; on a listener, failed handshakes are among them."""
+    return typed(
+        "envoy.access_loggers.tcp_grpc",
+        "access_loggers.grpc.v3.TcpGrpcAccessLogConfig",
+        common_config=_access_log_target(log_name, buffer_bytes),
+    )
+
+
+def _access_log_target(log_name: str, buffer_bytes: int) -> Config:
+    return {
+        "log_name": log_name,
+        "transport_api_version": "V3",
+        "buffer_flush_interval": FLUSH_INTERVAL,
+        "buffer_size_bytes": buffer_bytes,
+        "grpc_service": {"envoy_grpc": {"cluster_name": COLLECTOR_CLUSTER}},
+    }
 
 
 def tcp_filter(stat_prefix: str, *, cluster: str, access_log: Config) -> Config:

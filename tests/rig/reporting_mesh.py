@@ -18,7 +18,7 @@ from typing_extensions import override
 from meshtrail.correlate.ledger import LEDGER_COLUMNS
 from meshtrail.model.event import BY_NAME
 from meshtrail.sources.reporter_clocks import ReporterClocks, parse_clock
-from tests.rig.simulated_mesh import EPOCH, MS, SECOND, SimulatedMesh
+from tests.rig.simulated_mesh import EPOCH, MS, SECOND, SimulatedMesh, blank_row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -173,14 +173,7 @@ class ReportingMesh(SimulatedMesh):
             return
         end = max(start, end)
         row = {
-            **dict.fromkeys(LEDGER_COLUMNS),
-            "kind": "request",
-            "envoy_access_log_type": "DownstreamEnd",
-            "is_duplicate": False,
-            "reporter_id": pod.node,
-            "reporter_spiffe_id": pod.spiffe_id,
-            "call": -1,
-            "gateway_call": -1,
+            **blank_row(pod, LEDGER_COLUMNS),
             **known,
             "pod": pod,
             "start": start,

@@ -73,6 +73,20 @@ class Connection:
     free_ns: int = 0
 
 
+def blank_row(pod: Pod, columns: Iterable[str]) -> Row:
+    """A record of a request by a pod's proxy, of which nothing else is known."""
+    return {
+        **dict.fromkeys(columns),
+        "kind": "request",
+        "envoy_access_log_type": "DownstreamEnd",
+        "is_duplicate": False,
+        "reporter_id": pod.node,
+        "reporter_spiffe_id": pod.spiffe_id,
+        "call": NO_CALL,
+        "gateway_call": NO_CALL,
+    }
+
+
 class SimulatedMesh:
     """Makes rows. Times are true times; what is reported is on each pod's clock."""
 
@@ -262,14 +276,7 @@ class SimulatedMesh:
 
     def _row(self, pod: Pod, start: int, end: int, known: Row) -> None:
         row = {
-            **dict.fromkeys(COLUMNS),
-            "kind": "request",
-            "envoy_access_log_type": "DownstreamEnd",
-            "is_duplicate": False,
-            "reporter_id": pod.node,
-            "reporter_spiffe_id": pod.spiffe_id,
-            "call": NO_CALL,
-            "gateway_call": NO_CALL,
+            **blank_row(pod, COLUMNS),
             **known,
             "time": start + pod.offset_ns,
             "end_time": max(start, end) + pod.offset_ns,

@@ -1,6 +1,6 @@
 """Keeps the ledger: follows the log, and puts what there is to say of it into a journal of its own.
 
-Nothing but the log is kept between two runs. A start reads the last quarter of an hour before the
+Nothing but the log is kept between two runs. A start reads the last 21 minutes before the
 last step that was told, says nothing again of what was told, and goes on.
 """
 

@@ -114,15 +114,9 @@ class ProxyAccount:
         recording_since_ns: since when records can have been sealed; a process that is older had
             written some before.
         logged: as is known of it from before.
-
-    Attributes:
-        given_up_count: how often the clock was set back, or so many records came without a count to
-            take them in that their ends were let go of; the account then begins anew with the next
-            push.
     """
 
     def __init__(self, *, recording_since_ns: int, logged: Logged = _NOTHING) -> None:
-        self.given_up_count = 0
         self._recording_since_ns = recording_since_ns
         self._requests = CountBook(lambda push: push.requests)
         self._connections = CountBook(lambda push: push.connections)
@@ -157,7 +151,6 @@ class ProxyAccount:
 
     def give_up(self) -> None:
         """Let go of all that is known; the account begins anew with the next push."""
-        self.given_up_count += 1
         self._last = self._left_out = None
         self._waiting.clear()
         self._recording_since_ns = INT64_MAX

@@ -21,14 +21,6 @@ FLUSH_INTERVAL: Final = "0.2s"
 BUFFER_BYTES: Final = 16_384
 """Envoy's default: a message is sent at this size, and what exceeds it while the stream cannot take
 it is dropped."""
-REQUEST_HEADERS_LOGGED: Final = (
-    "traceparent",
-    "x-b3-traceid",
-    "x-b3-spanid",
-    "b3",
-    "content-type",
-)
-RESPONSE_HEADERS_LOGGED: Final = ("content-type", "grpc-status")
 _EXTENSIONS: Final = "type.googleapis.com/envoy.extensions"
 
 
@@ -133,37 +125,6 @@ def tls_inspector() -> Config:
         "filters.listener.tls_inspector.v3.TlsInspector",
         enable_ja3_fingerprinting=True,
     )
-
-
-def http_access_log(log_name: str, *, buffer_bytes: int = BUFFER_BYTES) -> Config:
-    """HTTP records to the collector, in batches of Envoy's default size."""
-    return typed(
-        "envoy.access_loggers.http_grpc",
-        "access_loggers.grpc.v3.HttpGrpcAccessLogConfig",
-        common_config=_access_log_target(log_name, buffer_bytes),
-        additional_request_headers_to_log=list(REQUEST_HEADERS_LOGGED),
-        additional_response_headers_to_log=list(RESPONSE_HEADERS_LOGGED),
-        additional_response_trailers_to_log=["grpc-status"],
-    )
-
-
-def tcp_access_log(log_name: str, *, buffer_bytes: int = BUFFER_BYTES) -> Config:
-    """Connection records to the collector; on a listener, failed handshakes are among them."""
-    return typed(
-        "envoy.access_loggers.tcp_grpc",
-        "access_loggers.grpc.v3.TcpGrpcAccessLogConfig",
-        common_config=_access_log_target(log_name, buffer_bytes),
-    )
-
-
-def _access_log_target(log_name: str, buffer_bytes: int) -> Config:
-    return {
-        "log_name": log_name,
-        "transport_api_version": "V3",
-        "buffer_flush_interval": FLUSH_INTERVAL,
-        "buffer_size_bytes": buffer_bytes,
-        "grpc_service": {"envoy_grpc": {"cluster_name": COLLECTOR_CLUSTER}},
-    }
 
 
 def http_filter(

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from meshtrail.demo.tour import Row, Tour
 
 DENIED: Final = "kind:request AND decision:denied"
-_DENIED_STATUS: Final = 403
 _IDENTITIES: Final = """\
 meshtrail search --sql "SELECT src_service_account AS identity, src_ip AS address,
     count(*) AS requests, string_agg(DISTINCT left(tls_client_ja3, 8), ' ') AS ja3

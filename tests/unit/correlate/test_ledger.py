@@ -8,45 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshtrail.correlate import reporters
 from meshtrail.correlate.inventory import parse_inventory
 from meshtrail.correlate.ledger import LEDGER_TEXTS, Ledger, Step
 from meshtrail.correlate.pairing import Place
-from meshtrail.correlate.proxy_account import Logged
-from meshtrail.correlate.reporters import Reporter
 from meshtrail.correlate.shared_keys import SharedKeys
-from meshtrail.correlate.statements import PLACES, parse_logged, parse_places
+from meshtrail.correlate.statements import PLACES, parse_places
 from meshtrail.model.entry import EntryType
-from meshtrail.sources.counter_detail import Tally
-from meshtrail.sources.counter_families import find_counter
 from tests.unit.correlate.ledger_events import BEGIN, S, at, closed, count, own, record, table
+from tests.unit.correlate.ledger_said import counts, findings, gaps, minutes, run
 
 if TYPE_CHECKING:
     from tests.unit.correlate.ledger_events import Row
-
-Said = list[dict[str, Any]]
-
-
-def run(*rows: Row, until_s: float = 600) -> list[tuple[EntryType, dict[str, Any]]]:
-    ledger = Ledger(recording_since_ns=BEGIN)
-    steps = [*ledger.take(table(*rows)), *ledger.pass_time(at(until_s))]
-    return [(one.entry_type, one.payload) for step in steps for one in step.statements]
-
-
-def gaps(*rows: Row) -> Said:
-    return [payload for kind, payload in run(*rows) if kind is EntryType.GAP]
-
-
-def findings(*rows: Row, until_s: float = 600) -> Said:
-    return [payload for kind, payload in run(*rows, until_s=until_s) if kind is EntryType.FINDING]
-
-
-def minutes(*rows: Row) -> Said:
-    return [payload for kind, payload in run(*rows) if kind is EntryType.COUNTER]
-
-
-def counts(*, written: list[int], every_s: float = 10, **more: Any) -> list[Row]:
-    return [count(every_s * (at + 1), one, **more) for at, one in enumerate(written)]
+    from tests.unit.correlate.ledger_said import Said
 
 
 def test_what_arrived_is_no_gap() -> None:
@@ -199,124 +172,6 @@ def test_a_retry_is_not_counted_twice() -> None:
 def test_a_record_that_cannot_be_read_is_there() -> None:
     unread = record(5, kind="undecoded", end_time=None, time=None)
     assert gaps(record(3), unread, *counts(written=[2, 2])) == []
-
-
-def test_a_proxy_whose_counts_stop_is_a_finding_once() -> None:
-    others = [record(at_s, who="db") for at_s in (61, 62, 300)]
-    (found,) = findings(*counts(written=[0, 0, 0]), *others)
-    assert (found["about"], found["cause"]) == ("web", "silent")
-    assert found["from_ns"] == at(30.01)
-
-
-def test_where_nobody_is_heard_it_may_be_the_collector_that_is_silent() -> None:
-    assert findings(*counts(written=[0, 0, 0]), until_s=360) == []
-    back = [own("stream_opened", 500, about="collect"), record(502, who="db")]
-    again = (count(510 + at, 0) for at in range(9))
-    assert findings(*counts(written=[0, 0, 0]), *back, *again) == []
-    (found,) = findings(*counts(written=[0, 0, 0]), *back, record(531, who="db"))
-    assert (found["about"], found["from_ns"]) == ("web", at(30.01))
-
-
-def test_the_only_proxy_there_is_is_silent_when_the_collector_ran_and_heard_nothing() -> None:
-    (found,) = findings(*counts(written=[0, 0, 0]), until_s=390)
-    assert (found["about"], found["from_ns"]) == ("web", at(30.01))
-
-
-def test_a_collector_that_has_just_started_gives_proxies_time_to_come_back() -> None:
-    before = counts(written=[0, 0, 0])
-    up = own("stream_opened", 380, about="ledger")
-    assert findings(*before, up, until_s=700) == []
-    assert len(findings(*before, up, until_s=740)) == 1
-
-
-def test_counts_that_were_held_up_and_come_at_once_make_nobody_silent() -> None:
-    late = [count(10 * n, 0) | {"received_time": at(40 + n / 1_000)} for n in (1, 2, 3, 4)]
-    # The next one comes thirteen seconds later, and a step ends between.
-    assert findings(*late, *(count(at_s, 0) for at_s in range(62, 700, 13))) == []
-
-
-def test_nobody_is_silent_while_nobody_is_heard() -> None:
-    """The collector may be down, and says so only when it is up again."""
-    before = [one for who in "ab" for one in counts(written=[0, 0, 0], who=who)]
-    up = own("stream_opened", 500, about="collect")
-    after = [count(at_s, 0, who=who) for who in "ab" for at_s in range(506, 600, 10)]
-    assert findings(*before, up, *after) == []
-    alone = [one for one in after if one["reporter_id"] == "a"]
-    (found,) = findings(*before, *alone)
-    assert (found["about"], found["cause"]) == ("b", "silent")
-
-
-def test_a_proxy_that_goes_on_counting_is_not_silent() -> None:
-    assert findings(*counts(written=[0] * 70)) == []
-
-
-def test_a_ledger_that_goes_on_knows_what_used_to_be_logged() -> None:
-    """The access log was turned off before anything that is read again."""
-    before = run(record(3), count(10, 1))
-    minute = next(one for kind, one in before if kind is EntryType.COUNTER)
-    reporter, logged = parse_logged(json.dumps(minute))
-    assert (reporter, logged) == (Reporter("web"), Logged(requests=True, connections=False))
-
-    ledger = Ledger(recording_since_ns=BEGIN)
-    ledger.learn([], {reporter: logged, Reporter("web", "spiffe://other"): Logged()})
-    unlogged = [count(at_s, 1, unwritten=at_s, started_s=-1_000) for at_s in range(10, 60, 10)]
-    steps = [*ledger.take(table(*unlogged)), *ledger.pass_time(at(80))]
-    told = [one.payload for step in steps for one in step.statements]
-    missing = [one["missing_min"] for one in told if one.get("cause") == "not_written"]
-    assert missing == [10] * 4
-
-
-def test_replicas_under_one_name_are_told_once_and_not_judged() -> None:
-    rows = [record(5 + at / 2) for at in range(600)]
-    for at_s in range(10, 300, 10):
-        rows.append(count(at_s, 3 * at_s // 10, started_s=-100))
-        rows.append(count(at_s + 4, 3 * at_s // 10, started_s=-40))
-    said = run(*rows, until_s=330)
-    told = [one for kind, one in said if kind in {EntryType.GAP, EntryType.FINDING}]
-    assert [(one["about"], one["cause"]) for one in told] == [("web", "name_shared")]
-
-
-def test_those_beyond_all_numbers_are_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reporters, "REPORTERS_MAX", 1)
-    others = [*counts(written=[9, 9, 9], who="b"), *counts(written=[9, 9], who="c")]
-    said = run(record(1, who="a"), record(2, who="b"), *others)
-    told = [one for kind, one in said if kind in {EntryType.GAP, EntryType.FINDING}]
-    assert told == []
-
-
-def test_reporters_that_are_gone_cost_no_step_anything() -> None:
-    ledger = Ledger(recording_since_ns=BEGIN)
-    heard = [record(at_s, who="db") for at_s in range(60, 300, 10)]
-    list(ledger.take(table(*counts(written=[0, 0, 0]), record(3, who="shell"), *heard)))
-    list(ledger.pass_time(at(600)))
-    assert ledger.silent_count == 1
-    assert not ledger._active
-
-
-def test_a_door_too_many_makes_nothing_missing() -> None:
-    def count_of(at_s: float, doors: int) -> Row:
-        said = {f"listener.10.0.0.{door}_80.downstream_cx_total": 2 for door in range(doors)}
-        tally = Tally()
-        for name, value in {**said, "server.uptime": int(at_s - 1)}.items():
-            counter = find_counter(name.encode())
-            assert counter is not None
-            tally.count(*counter, value)
-        return count(at_s, 0) | {"detail": tally.detail(left_out_count=0)}
-
-    ended = [
-        record(end_s, kind="connection", payload_format="als-tcp")
-        for end_s in [*([3] * 128), *([25] * 2)]
-    ]
-    assert gaps(*ended, *(count_of(at_s, 64 + (at_s > 20)) for at_s in range(10, 60, 10))) == []
-
-
-def test_a_count_that_is_sent_again_makes_nobody_silent() -> None:
-    every_minute = counts(written=[0] * 6, every_s=60)
-    retried = [one | {"is_duplicate": True} for one in every_minute]
-    for one in retried:
-        one["received_time"] += S // 3
-    others = [record(at_s, who="db") for at_s in range(5, 360, 5)]
-    assert findings(*every_minute, *retried, *others, until_s=380) == []
 
 
 def test_minutes_tell_what_came_and_what_was_counted() -> None:

@@ -3,65 +3,11 @@ from __future__ import annotations
 import random  # noqa: TID251 - seeded runs, no secrets
 from dataclasses import dataclass, field, replace
 
-import numpy as np
 import pytest
 
 from meshtrail.correlate import proxy_account
-from meshtrail.correlate.ledger import GRACE_NS, STEP_NS
-from meshtrail.correlate.minutes import MINUTE_GRACE_NS
-from meshtrail.correlate.proxy_account import Ends, Loss, LossKind, ProxyAccount
-from meshtrail.correlate.pushes import Push
-
-MS = 1_000_000
-S = 1_000 * MS
-
-
-def push(
-    at_s: float,
-    written: int,
-    *,
-    dropped: int = 0,
-    unwritten: int = 0,
-    connections: int = 0,
-    started_s: float = 0,
-    epoch: int = 0,
-) -> Push:
-    """A push: requests that were written, that were dropped, and that were neither."""
-    at_ns = int(at_s * S)
-    return Push(
-        at_ns=at_ns,
-        received_ns=at_ns + 3 * MS,
-        stream=int(started_s * 1_000) + epoch,
-        requests=written + dropped + unwritten,
-        connections=connections,
-        written=written,
-        dropped=dropped,
-        epoch=epoch,
-        uptime_s=int(at_s - started_s),
-    )
-
-
-Times = np.ndarray[tuple[int], np.dtype[np.int64]]
-
-
-def times(*seconds: float) -> Times:
-    return (np.array(seconds) * S).astype(np.int64)
-
-
-def ends(*seconds: float) -> Ends:
-    """Requests that ended, each with its record over a gRPC access log."""
-    return Ends(requests=times(*seconds), connections=times(), written=times(*seconds))
-
-
-def closed(*seconds: float) -> Ends:
-    """Connections that ended."""
-    return Ends(requests=times(), connections=times(*seconds), written=times())
-
-
-def settle(account: ProxyAccount, *pushes: Push) -> list[Loss]:
-    for one in pushes:
-        account.add_push(one)
-    return account.settle(received_before_ns=10**6 * S)
+from meshtrail.correlate.proxy_account import LossKind, ProxyAccount
+from tests.unit.correlate.proxy_counts import MS, S, closed, ends, push, settle, times
 
 
 @pytest.mark.parametrize("ahead_s", [-600, 0, 600])
@@ -87,7 +33,6 @@ def test_a_clock_that_is_set_back_makes_nothing_missing() -> None:
         account.add_records(ends(at_s + 1 - back_s, at_s + 2 - back_s))
         losses = account.settle(received_before_ns=(at_s - 9) * S)
         missing += [loss.missing_min for loss in losses]
-    assert account.given_up_count == 1
     assert missing == []
     (loss,) = account.settle(received_before_ns=300 * S)
     assert (loss.missing_min, loss.missing_max) == (1, 1)
@@ -179,7 +124,6 @@ def test_records_without_counts_are_let_go_of_and_the_next_count_begins_anew(
     account.add_records(ends(101, 102, 103, 104))
     # Nothing was ever counted: nothing is missing.
     assert settle(account) == []
-    assert account.given_up_count == 1
     account.add_records(ends(115))
     assert settle(account, push(110, 9, started_s=100), push(120, 10, started_s=100)) == []
 
@@ -291,81 +235,6 @@ def test_records_over_otlp_are_held_to_the_requests_alone() -> None:
         push(120, 0, dropped=3, unwritten=2, started_s=100),
     )
     assert [(one.kind, one.missing_min) for one in losses] == [(LossKind.DROPPED, 3)]
-
-
-def busy(until_s: int) -> Ends:
-    """Ten requests each second from 100 s on, without a pause."""
-    return ends(*(100 + n / 10 for n in range(1, (until_s - 100) * 10 + 1)))
-
-
-def test_a_count_among_records_waits_for_a_quiet_one_that_is_exact() -> None:
-    account = ProxyAccount(recording_since_ns=0)
-    account.add_records(ends(103, 114.95))
-    account.add_push(push(105, 1, started_s=100))
-    account.add_push(push(115, 9, started_s=100))
-    # At 115 it might have been eight.
-    assert account.settle(received_before_ns=116 * S) == []
-    (loss,) = settle(account, push(125, 9, started_s=100))
-    assert (loss.missing_min, loss.missing_max) == (7, 7)
-
-
-def test_a_count_among_records_is_settled_when_patience_ends() -> None:
-    account = ProxyAccount(recording_since_ns=0)
-    account.add_records(busy(200))
-    assert settle(account, push(110, 100, started_s=100)) == []
-    (loss,) = settle(
-        account,
-        *(push(at_s, (at_s - 100) * 10 + 50, started_s=100) for at_s in (120, 130, 140, 150)),
-    )
-    assert (loss.until_ns, loss.missing_min) == (140 * S, 50)
-    assert loss.missing_max is not None
-    assert 50 < loss.missing_max < 65
-
-
-def test_the_last_count_of_a_process_is_settled_though_records_ended_around_it() -> None:
-    account = ProxyAccount(recording_since_ns=0)
-    account.add_records(ends(103, 114.95))
-    losses = settle(
-        account,
-        push(105, 1, started_s=100),
-        push(115, 9, started_s=100),
-        push(135, 0, started_s=125),
-    )
-    assert [(one.kind, one.missing_min, one.missing_max) for one in losses] == [
-        (LossKind.LAST, 7, 8),
-        (LossKind.RESTART, 0, None),
-    ]
-
-
-def test_no_loss_is_known_after_its_minute_was_told() -> None:
-    assert proxy_account.PATIENCE_NS + GRACE_NS + STEP_NS <= MINUTE_GRACE_NS
-
-
-def test_the_last_count_of_all_is_settled_though_records_ended_around_it() -> None:
-    account = ProxyAccount(recording_since_ns=0)
-    account.add_records(ends(103, 114.95))
-    account.add_push(push(105, 1, started_s=100))
-    account.add_push(push(115, 9, started_s=100))
-    assert account.settle(received_before_ns=140 * S) == []
-    (loss,) = account.settle(received_before_ns=146 * S)
-    assert (loss.kind, loss.missing_min, loss.missing_max) == (LossKind.SENT, 7, 8)
-    assert account.settle(received_before_ns=200 * S) == []
-
-
-def test_a_quiet_count_of_a_process_that_served_from_its_start_on_is_enough() -> None:
-    account = ProxyAccount(recording_since_ns=0)
-    account.add_records(ends(100.2, 100.4, 100.6))
-    losses = settle(account, push(102, 3, started_s=100), push(103, 3, unwritten=5, started_s=100))
-    assert [(one.kind, one.missing_min) for one in losses] == [(LossKind.NOT_WRITTEN, 5)]
-
-
-def test_a_proxy_without_a_pause_that_stops_writing_is_noticed() -> None:
-    account = ProxyAccount(recording_since_ns=0)
-    account.add_records(busy(140))
-    pushes = [push(at_s, (at_s - 100) * 10, started_s=100) for at_s in (110, 120, 130, 140)]
-    assert settle(account, *pushes) == []
-    (loss,) = settle(account, push(150, 400, unwritten=100, started_s=100))
-    assert (loss.kind, loss.missing_min, loss.missing_max) == (LossKind.NOT_WRITTEN, 100, 111)
 
 
 @dataclass

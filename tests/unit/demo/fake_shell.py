@@ -71,6 +71,11 @@ def lines(rows: Sequence[Row]) -> str:
     return "".join(f"{json.dumps(row)}\n" for row in rows)
 
 
+def shell_of(answers: dict[str, list[Row]]) -> FakeShell:
+    """A shell that prints these rows for these queries."""
+    return FakeShell({query: lines(rows) for query, rows in answers.items()})
+
+
 def make_tour(shell: FakeShell) -> tuple[Tour, io.StringIO]:
     """A tour through what a fake shell answers, and what it says."""
     said = io.StringIO()

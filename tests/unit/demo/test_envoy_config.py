@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from meshtrail.demo import envoy_config
+from meshtrail.demo.reporting import AccessLogService
 
 
 def test_connections_of_a_cluster_leave_from_the_address_it_was_given() -> None:
@@ -23,7 +24,7 @@ def test_listener_and_admin_take_a_free_port_unless_told_where() -> None:
 
 
 def test_routes_without_hosts_are_for_all_of_them() -> None:
-    log = envoy_config.http_access_log("http")
+    log = AccessLogService().http()
     routes = [envoy_config.route("/", "payments")]
     http = envoy_config.http_filter("in", access_log=log, routes=routes)
     [host] = http["typed_config"]["route_config"]["virtual_hosts"]
@@ -32,7 +33,7 @@ def test_routes_without_hosts_are_for_all_of_them() -> None:
 
 def test_router_stands_behind_the_filters_that_may_refuse() -> None:
     rbac = envoy_config.http_rbac("DENY", {})
-    log = envoy_config.http_access_log("http")
+    log = AccessLogService().http()
     http = envoy_config.http_filter("in", access_log=log, http_filters=[rbac])
     names = [one["name"] for one in http["typed_config"]["http_filters"]]
     assert names == ["envoy.filters.http.rbac", "envoy.filters.http.router"]

@@ -10,7 +10,7 @@ import pytest
 
 from meshtrail.demo import finding_steps as steps
 from meshtrail.demo.settling import Settled
-from tests.unit.demo.fake_shell import STORY, FakeShell, Row, lines, make_tour
+from tests.unit.demo.fake_shell import STORY, FakeShell, Row, make_tour, shell_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,10 +134,6 @@ DOCTORED: list[tuple[str, str, Callable[[list[Row]], Any]]] = [
     ("trace", "trace", lambda rows: rows[0]["calls"][1].update(destination=None)),
     ("trace", "trace", lambda rows: rows[0]["calls"][1].update(callee="spiffe://x/sa/catalog")),
 ]
-
-
-def shell_of(answers: dict[str, list[Row]]) -> FakeShell:
-    return FakeShell({query: lines(rows) for query, rows in answers.items()})
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from meshtrail.demo import noticing_steps as steps
-from tests.unit.demo.fake_shell import STORY, FakeShell, Row, lines, make_tour
+from tests.unit.demo.fake_shell import STORY, FakeShell, Row, make_tour, shell_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,10 +80,6 @@ DOCTORED: list[tuple[str, str, Callable[[list[Row]], Any]]] = [
     *[("kinds", "SELECT kind", lambda rows, at=at: rows.pop(at)) for at in range(len(steps.KINDS))],
     ("kinds", "SELECT kind", lambda rows: rows.append({"kind": "undecoded", "events": 1})),
 ]
-
-
-def shell_of(answers: dict[str, list[Row]]) -> FakeShell:
-    return FakeShell({query: lines(rows) for query, rows in answers.items()})
 
 
 @pytest.mark.parametrize("name", CASES)
