@@ -111,6 +111,13 @@ class KnownLoad:
             stream, [data], data, framing=Framing.WHOLE, payload_format=PayloadFormat.ALS_FRAME
         )
 
+    def lines(self, stream: int, data: bytes, *, payload_format: PayloadFormat) -> Frame:
+        """A frame of lines, empty ones among them."""
+        lines = [line for line in data.split(b"\n") if line]
+        return self._frame(
+            stream, lines, data, framing=Framing.LINES, payload_format=payload_format
+        )
+
     def blob(self, data: bytes) -> Frame:
         """Bytes that become a blob and no entry."""
         self.blobs.add(data)

@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
-from meshtrail.model.event import COLUMNS, Column  # noqa: E402 - the path comes first
+from meshtrail.model.columns import COLUMNS, Column  # noqa: E402 - the path comes first
 
 DOCUMENT = ROOT / "docs" / "formats" / "event.md"
 BEGIN = "<!-- columns: made by tools/event_columns.py -->\n"

@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
-from meshtrail.model.event import COLUMNS  # noqa: E402 - the path comes first
+from meshtrail.model.columns import COLUMNS  # noqa: E402 - the path comes first
 from meshtrail.search.fields import EITHER_END, Field, FieldKind, find_field  # noqa: E402 - the same
 
 DOCUMENT = ROOT / "docs" / "query-language.md"

@@ -319,7 +319,7 @@ def _print_footer(catalogue: Catalogue, period: Period, count: int, limit: int) 
 
 
 def _print_fields() -> None:
-    from meshtrail.model.event import COLUMNS
+    from meshtrail.model.columns import COLUMNS
     from meshtrail.search.fields import EITHER_END
 
     for column in COLUMNS:

@@ -28,6 +28,8 @@ class Framing(IntEnum):
     """The frame is an OTLP export request in protobuf; each of its records makes a payload."""
     EXPORT = 4
     """The frame becomes no entry: it is the digest of an export whose frames stand beside it."""
+    LINES = 5
+    """The frame is lines; each that is not empty is a payload."""
 
 
 ROW_DTYPE = np.dtype(

@@ -24,6 +24,7 @@ from meshtrail.model.entry import (
     prefix_payload,
 )
 from meshtrail.sources.als_slices import slice_messages
+from meshtrail.sources.line_slices import slice_lines
 from meshtrail.sources.otlp_frame import SMALL_REPEATED_TIMES_MAX
 from meshtrail.sources.otlp_slices import slice_exports
 
@@ -35,6 +36,16 @@ if TYPE_CHECKING:
     from meshtrail.units import UnixNanos
 
 _ALS_FORMATS: Final = (PayloadFormat.ALS_HTTP, PayloadFormat.ALS_TCP)
+_LINE_FORMATS: Final = (
+    PayloadFormat.KUBERNETES_AUDIT_JSON,
+    PayloadFormat.ENVOY_JSON,
+    PayloadFormat.ISTIO_JSON,
+    PayloadFormat.ISTIO_TEXT,
+    PayloadFormat.ZTUNNEL,
+    PayloadFormat.LINKERD,
+    PayloadFormat.HUBBLE,
+    PayloadFormat.INVENTORY,
+)
 _OTLP_FORMATS: Final = (PayloadFormat.OTLP_LOG, PayloadFormat.OTLP_SPAN)
 _USUAL_RECORD_BYTES: Final = 1_024
 _ENTRY_TYPES: Final = tuple(EntryType)
@@ -125,7 +136,9 @@ def _check_rows(rows: npt.NDArray[Any]) -> None:
     is_whole = (framing == Framing.WHOLE) & (rows["records_count"] == 1)
     is_als = (framing == Framing.ALS) & np.isin(formats, _ALS_FORMATS)
     is_otlp = (framing == Framing.OTLP) & np.isin(formats, _OTLP_FORMATS)
-    is_good = np.isin(framing, _NO_ENTRIES) | (is_entry & (is_whole | is_als | is_otlp))
+    is_lines = (framing == Framing.LINES) & np.isin(formats, _LINE_FORMATS)
+    is_cut = is_whole | is_als | is_otlp | is_lines
+    is_good = np.isin(framing, _NO_ENTRIES) | (is_entry & is_cut)
     if not is_good.all():
         row = rows[int(np.flatnonzero(~is_good)[0])]
         raise JournalDamageError(
@@ -158,11 +171,12 @@ def _payloads(frames: _Frames) -> pa.Array:
     """The payload of each entry, in order: binary[n]."""
     counts = frames.rows["records_count"].astype(np.int64)
     framing = frames.rows["framing"]
-    is_otlp = framing == Framing.OTLP
-    groups = [np.flatnonzero(framing == Framing.WHOLE), np.flatnonzero(is_otlp)]
+    is_otlp, is_lines = framing == Framing.OTLP, framing == Framing.LINES
+    groups = [np.flatnonzero(framing == Framing.WHOLE), *map(np.flatnonzero, (is_otlp, is_lines))]
     parts = [
         _chosen(frames, groups[0]),
         slice_exports(_chosen(frames, groups[1]), counts[is_otlp]) if is_otlp.any() else _none(),
+        slice_lines(_chosen(frames, groups[2]), counts[is_lines]) if is_lines.any() else _none(),
     ]
     for code in _ALS_FORMATS:
         is_code = (framing == Framing.ALS) & (frames.rows["payload_format"] == code)

@@ -73,6 +73,18 @@ class PayloadFormat(IntEnum):
     OTLP_FRAME = 38
     ENVOY_METRICS = 40
     ENVOY_METRICS_FRAME = 41
+    KUBERNETES_AUDIT_JSON = 48
+    ENVOY_JSON = 64
+    ISTIO_JSON = 65
+    ISTIO_TEXT = 66
+    ZTUNNEL = 67
+    LINKERD = 68
+    HUBBLE = 69
+    INVENTORY = 80
+    GIT_LOG = 81
+    GITHUB = 82
+    GITLAB = 83
+    BODY_FRAME = 96
 
 
 class EntryFlags(IntFlag):

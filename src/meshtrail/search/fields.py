@@ -10,15 +10,8 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 from meshtrail.errors import QueryError
-from meshtrail.model.event import (
-    COLUMNS,
-    Column,
-    Decision,
-    Kind,
-    TimeQuality,
-    TlsFailure,
-    Trust,
-)
+from meshtrail.model.columns import COLUMNS, Column
+from meshtrail.model.event import Decision, Kind, TimeQuality, TlsFailure, Trust
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -122,7 +115,7 @@ def _kind_of(column: Column) -> FieldKind:
     if pa.types.is_fixed_size_binary(column.type):
         return FieldKind.HEX_ID
     if column.unit == "ns":
-        is_moment = column.name in {"time", "end_time", "received_time"}
+        is_moment = column.name == "time" or column.name.endswith("_time")
         return FieldKind.TIME if is_moment else FieldKind.DURATION
     if not pa.types.is_string(column.type):
         return FieldKind.TRUTH if pa.types.is_boolean(column.type) else FieldKind.NUMBER

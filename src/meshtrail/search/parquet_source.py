@@ -10,7 +10,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from meshtrail.model.event import COLUMNS
+from meshtrail.model.columns import COLUMNS
 
 _SQL_TYPES: Final = {
     pa.string(): "VARCHAR",

@@ -52,11 +52,19 @@ MAPPINGS: Final[dict[PayloadFormat, Mapping]] = {
 }
 """By payload format: records, binary[n], with the sender of each, to their event columns."""
 
-_SOURCES: Final = {"ALS": "envoy-als", "OTLP": "otlp", "ENVOY": "envoy-metrics"}
-SOURCE_NAMES: Final = {
-    int(code): _SOURCES.get(code.name.partition("_")[0], "meshtrail") for code in PayloadFormat
-}
-"""The kind of telemetry that a payload format belongs to."""
-
 FORMAT_NAMES: Final = {int(code): code.name.lower().replace("_", "-") for code in PayloadFormat}
 """Payload formats as docs/formats/entry.md calls them."""
+
+_SOURCES: Final = {
+    "meshtrail": "meshtrail",
+    "body": "meshtrail",
+    "als": "envoy-als",
+    "otlp": "otlp",
+    "envoy-metrics": "envoy-metrics",
+    "kubernetes-audit": "kubernetes-audit",
+}
+SOURCE_NAMES: Final = {
+    code: next((source for start, source in _SOURCES.items() if name.startswith(start)), name)
+    for code, name in FORMAT_NAMES.items()
+}
+"""The kind of telemetry that a payload format belongs to: most are one of their own."""

@@ -31,6 +31,7 @@ WHOLE_FRAMES: Final = {
     PayloadFormat.ALS_FRAME: "a whole access log message, sealed as it came",
     PayloadFormat.OTLP_FRAME: "a whole OTLP export, sealed as it came",
     PayloadFormat.ENVOY_METRICS_FRAME: "a whole metrics message, sealed as it came",
+    PayloadFormat.BODY_FRAME: "a whole body, sealed as it came",
 }
 _TOLD: Final = frozenset(OWN_KINDS) - {EntryType.STREAM_OPENED}
 """Whose JSON stands in ``detail``; that of an opened stream has 20 kB, and columns of its own. Of

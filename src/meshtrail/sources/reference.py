@@ -48,8 +48,16 @@ _SOURCES: Final = {
     "MESHTRAIL": "meshtrail",
     "ALS": "envoy-als",
     "OTLP": "otlp",
+    "BODY": "meshtrail",
+    "KUBERNETES": "kubernetes-audit",
     "ENVOY": "envoy-metrics",
 }
+_OWN_SOURCES: Final = (
+    *(PayloadFormat.ENVOY_JSON, PayloadFormat.ISTIO_JSON, PayloadFormat.ISTIO_TEXT),
+    *(PayloadFormat.ZTUNNEL, PayloadFormat.LINKERD, PayloadFormat.HUBBLE),
+    *(PayloadFormat.INVENTORY, PayloadFormat.GIT_LOG, PayloadFormat.GITHUB, PayloadFormat.GITLAB),
+)
+"""Formats that are a kind of telemetry each."""
 Row = dict[str, Any]
 
 
@@ -113,14 +121,16 @@ def derive_reference(
 
 
 def _row(payload: bytes, header: EntryHeader, facts: StreamFacts, log: str, index: int) -> Row:
+    payload_format = header.payload_format.name.lower().replace("_", "-")
+    source = _SOURCES.get(header.payload_format.name.partition("_")[0])
     row: Row = {
         "log": log,
         "log_index": index,
         "received_time": header.received_ns,
         "stream": header.stream,
         "seq": header.seq,
-        "source": _SOURCES.get(header.payload_format.name.partition("_")[0]),
-        "payload_format": header.payload_format.name.lower().replace("_", "-"),
+        "source": payload_format if header.payload_format in _OWN_SOURCES else source,
+        "payload_format": payload_format,
         "is_duplicate": bool(header.flags & EntryFlags.DUPLICATE),
         "mapper_version": MAPPER_VERSION,
         "reporter_id": facts.node_id,

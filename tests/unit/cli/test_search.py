@@ -17,7 +17,8 @@ import pytest
 
 from meshtrail.cli import exit_codes
 from meshtrail.cli.main import main
-from meshtrail.model.event import COLUMNS, EVENT_SCHEMA
+from meshtrail.model.columns import COLUMNS
+from meshtrail.model.event import EVENT_SCHEMA
 from meshtrail.note import format_vkey, generate_signer
 from meshtrail.search.fields import EITHER_END
 from tests.unit.search.small_log import ORIGIN, SmallLog, make_log

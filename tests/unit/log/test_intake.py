@@ -53,6 +53,8 @@ def payloads_in(frame: Frame) -> list[bytes]:
         return [frame.data]
     if frame.framing == Framing.OTLP:
         return payloads_of(*read_resources(frame.data))
+    if frame.framing == Framing.LINES:
+        return [line for line in frame.data.split(b"\n") if line]
     records: list[bytes] = []
     wanted = 2 if frame.payload_format == PayloadFormat.ALS_HTTP else 3
     for field, group in fields_in(frame.data):
@@ -107,13 +109,20 @@ class AnyLoad:
         make = self.chance.choice(
             [
                 *(self._http, self._tcp, self._whole, self._blob, self._large, self._opened),
-                *(self._cut, self._logs, self._spans),
+                *(self._cut, self._logs, self._spans, self._lines),
             ]
         )
         return make(self.chance.choice(self.streams))
 
     def _http(self, stream: int) -> Frame:
         return self.load.http(stream, self.chance.randrange(6))
+
+    def _lines(self, stream: int) -> Frame:
+        lines = [self.chance.choice([b"{}", b"", b"\r", bytes(70), bytes(70_000)]) for _ in "abcd"]
+        formats = [PayloadFormat.ENVOY_JSON, PayloadFormat.ZTUNNEL]
+        return self.load.lines(
+            stream, b"\n".join(lines), payload_format=self.chance.choice(formats)
+        )
 
     def _tcp(self, stream: int) -> Frame:
         return self.load.tcp(stream, self.chance.randrange(6))

@@ -94,7 +94,7 @@ def test_decode_takes_only_what_encode_writes_and_refuses_the_rest(data: bytes) 
         (1, 7, "an entry type that is only kept"),
         (2, 1, "a payload format over 255"),
         (3, 0, "payload format 0"),
-        (3, 48, "a payload format that is only kept"),
+        (3, 47, "an unknown payload format"),
         (4, 1, "a flag in the upper byte"),
         (5, 16, "an unknown flag"),
         (6, 1, "reserved, upper byte"),

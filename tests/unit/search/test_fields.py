@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from meshtrail.errors import QueryError
-from meshtrail.model.event import COLUMNS
+from meshtrail.model.columns import COLUMNS
 from meshtrail.search.fields import FIELDS, FieldKind, find_field, find_fields
 
 

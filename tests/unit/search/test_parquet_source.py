@@ -6,7 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from meshtrail.model.event import COLUMNS, EVENT_SCHEMA
+from meshtrail.model.columns import COLUMNS
+from meshtrail.model.event import EVENT_SCHEMA
 from meshtrail.search.limits import SearchLimits
 from meshtrail.search.parquet_source import parquet_source, sql_type
 from meshtrail.search.period import Period

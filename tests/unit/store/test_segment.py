@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshtrail.errors import DurabilityError
-from meshtrail.model.event import BLOOM_COLUMNS, COLUMNS, ENTRY_FIELD_ID, SEGMENT_SCHEMA
+from meshtrail.model.columns import COLUMNS
+from meshtrail.model.event import BLOOM_COLUMNS, ENTRY_FIELD_ID, SEGMENT_SCHEMA
 from meshtrail.store import segment as segment_module
 from meshtrail.store.durable import Disk, DurableWriter
 from meshtrail.store.segment import (

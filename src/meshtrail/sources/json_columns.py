@@ -1,0 +1,119 @@
+"""A column of JSON texts to nested Arrow columns, each of which is texts: DuckDB reads them.
+
+What a member is does not matter: a number is the text that it was written as, an object or a list
+where a text is wanted its JSON. Of equal keys in an object the first counts. Read besides what JSON
+forbids are NaN, Infinity and a comma before a closing bracket.
+
+DuckDB is a parser here and nothing more: it opens no file, and no text becomes SQL. docs/adr/0011.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy.typing as npt
+
+Structure: TypeAlias = "str | Mapping[str, Structure] | list[Structure]"
+"""What is wanted: ``TEXT``, an object of structures by key, or a list of one structure."""
+
+TEXT: Final = "VARCHAR"
+NOT_JSON: Final = "not JSON"
+NOT_AN_OBJECT: Final = "not a JSON object"
+NOT_UTF8: Final = "not UTF-8"
+
+_SETTINGS: Final[dict[str, str | bool | int | float | list[str]]] = {
+    "threads": 1,
+    "enable_external_access": False,
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "memory_limit": "2GiB",
+    "temp_directory": "",
+}
+
+
+class JsonColumns:
+    """Some JSON objects, and what was wanted of them.
+
+    Attributes:
+        rows_count: texts.
+        bad: why a text could not be read, by row; everything is null there.
+    """
+
+    def __init__(self, texts: pa.Array, structure: Mapping[str, Structure]) -> None:
+        """Read texts.
+
+        Args:
+            texts: binary[n].
+            structure: of the objects.
+
+        Cost: 2 µs for an object of 850 bytes and 24 members.
+        """
+        self.rows_count = len(texts)
+        self.bad: dict[int, str] = {}
+        whole = self._decode(texts)
+        self._objects = _read(whole, json.dumps(structure))
+        # An object that holds nothing of what is wanted is one all the same.
+        read = np.asarray(pc.is_valid(self._objects))
+        is_object = np.asarray(pc.fill_null(pc.match_substring_regex(whole, r"^\s*\{"), False))  # noqa: FBT003 - Arrow takes it so
+        for row in np.flatnonzero(~(read & is_object)).tolist():
+            self.bad.setdefault(row, NOT_AN_OBJECT if read[row] else NOT_JSON)
+
+    def get(self, *path: str) -> pa.Array:
+        """A member, at the end of a path of keys; null where anything on the way is absent."""
+        column = self._objects
+        for key in path:
+            column = pc.struct_field(column, key)
+        return column
+
+    def text(self, *path: str) -> pa.Array:
+        """A member that is a text: string[n]."""
+        return self.get(*path).cast(pa.string())
+
+    @property
+    def good(self) -> npt.NDArray[np.bool_]:
+        """Where a text could be read: bool[n]."""
+        good = np.ones(self.rows_count, dtype=np.bool_)
+        good[list(self.bad)] = False
+        return good
+
+    def _decode(self, texts: pa.Array) -> pa.Array:
+        """The texts: string[n], null where one is not UTF-8."""
+        try:
+            return texts.cast(pa.string())
+        except pa.ArrowInvalid:
+            decoded: list[str | None] = []
+            for row, text in enumerate(texts.to_pylist()):
+                try:
+                    decoded.append(text.decode())
+                except UnicodeDecodeError:
+                    self.bad[row] = NOT_UTF8
+                    decoded.append(None)
+            return pa.array(decoded, pa.string())
+
+
+def _read(texts: pa.Array, structure: str) -> pa.Array:
+    """The objects: struct[n], null where a text is no JSON."""
+    engine = _engine().cursor()
+    try:
+        table = engine.from_arrow(pa.table({"text": texts}))
+        # The structure is our own; a text is only ever a value.
+        wanted = structure.replace("'", "''")
+        read = table.project(f"TRY(from_json(text, '{wanted}')) AS object").to_arrow_table()
+    finally:
+        engine.close()
+    return read.column("object").combine_chunks()
+
+
+@cache
+def _engine() -> duckdb.DuckDBPyConnection:
+    return duckdb.connect(":memory:", config=_SETTINGS)
