@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import pytest
 
-from tests.hubble_lines import detail, event_of_flow, http, picked, policy
+from tests.hubble_lines import detail, event_of_flow, events, flow, http, line, picked, policy
 
 
 def decided(**changed: object) -> list[Any]:
@@ -30,6 +31,11 @@ def decided(**changed: object) -> list[Any]:
         ("DROPPED", {"drop_reason_desc": "STALE_OR_UNROUTABLE_IP"}, ["unknown", None, None, None]),
         ("DROPPED", {}, ["unknown", None, None, None]),
         ("DROPPED", {"l7": http(), "Type": "L7"}, ["denied", "reported", "proxy", None]),
+        (
+            "DROPPED",
+            {"l7": http(), "drop_reason_desc": "STALE_OR_UNROUTABLE_IP"},
+            ["unknown", None, None, None],
+        ),
         (
             "DROPPED",
             {"drop_reason_desc": 165},
@@ -76,3 +82,25 @@ def test_an_audited_packet_went_through_and_would_not_have() -> None:
     row = event_of_flow(verdict="AUDIT", ingress_denied_by=[policy("no")])
     names = ("decision", "dry_run_decision", "dry_run_policy", "policy_name")
     assert picked(row, *names) == ["unknown", "denied", "no", None]
+
+
+def test_both_mappers_decide_alike_whatever_comes_together() -> None:
+    verdicts = ("FORWARDED", "DROPPED", "ERROR", "AUDIT", "REDIRECTED", "TRACED", None)
+    reasons = (None, "POLICY_DENIED", 165, "STALE_OR_UNROUTABLE_IP")
+    kinds: tuple[dict[str, object], ...] = (
+        {},
+        {"event_type": {"type": 5}},
+        {"event_type": {"type": 129}},
+        {"Type": "L7"},
+    )
+    lists: tuple[dict[str, object], ...] = (
+        {},
+        {"egress_allowed_by": [policy("a")]},
+        {"ingress_denied_by": [policy("d")]},
+        {"ingress_allowed_by": [policy("a")], "egress_denied_by": [{}]},
+    )
+    rows = events(
+        line("flow", flow(verdict=verdict, drop_reason_desc=reason, **kind, **by))
+        for verdict, reason, kind, by in product(verdicts, reasons, kinds, lists)
+    )
+    assert {row["decision"] for row in rows} == {"allowed", "denied", "error", "unknown"}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from tests.hubble_lines import (
     end,
     event,
     event_of_flow,
+    events,
     flow,
     line,
     picked,
@@ -83,3 +85,31 @@ def test_a_node_is_where_its_endpoints_are_and_else_a_detail() -> None:
 def test_an_echo_has_a_transport_though_its_type_is_zero() -> None:
     row = event_of_flow(l4={"ICMPv4": {}})
     assert picked(row, "network_transport", "src_port") == ["icmp", None]
+
+
+def test_both_mappers_place_ends_alike_whatever_comes_together() -> None:
+    told = product(
+        (True, False, None),
+        (True, None),
+        ("INGRESS", "EGRESS", "NEW_WAY", None),
+        (0, 12, None),
+        (0, 12, None),
+        ("worker-1", "west/worker-1", None),
+    )
+    rows = events(
+        line(
+            "flow",
+            flow(
+                is_reply=is_reply,
+                reply=older,
+                traffic_direction=direction,
+                source=end("web", ID=one, cluster_name=None, labels=None),
+                destination=end("cart", ID=other),
+                node_name=node,
+            ),
+            node_name=None,
+        )
+        for is_reply, older, direction, one, other, node in told
+    )
+    assert {row["src_pod"] for row in rows} == {"web-7d9f-x1", "cart-7d9f-x1"}
+    assert {row.get("src_cluster") for row in rows} == {"west", "east", None}
