@@ -29,10 +29,10 @@ from meshtrail.sources.counter_reference import (
     map_otlp_json_push,
     map_otlp_push,
 )
-from meshtrail.sources.hubble.reference import map_hubble_line
 from meshtrail.sources.delivery.git_log import read_git_log
 from meshtrail.sources.delivery.github import read_github
 from meshtrail.sources.delivery.gitlab import read_gitlab
+from meshtrail.sources.hubble.reference import map_hubble_line
 from meshtrail.sources.kubernetes.objects import read_inventory
 from meshtrail.sources.otlp_frame import Signal
 from meshtrail.sources.otlp_json import json_to_protobuf
