@@ -58,7 +58,7 @@ _OWN_COLUMNS: Final = (
 LEDGER_COLUMNS: Final = tuple(dict.fromkeys([*_OWN_COLUMNS, *PAIRED_COLUMNS]))
 """The event columns that the ledger reads."""
 
-LEDGER_TEXTS: Final = (*TEXT_COLUMNS, "about", "payload_format", "reporter_token")
+LEDGER_TEXTS: Final = (*TEXT_COLUMNS, "source", "about", "payload_format", "reporter_token")
 """Those of few distinct values: as dictionaries they cost half as much to read."""
 
 STEP_NS: Final = 10_000_000_000

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     Columns = dict[str, npt.NDArray[Any]]
 
 COLUMNS: Final = (
-    "log_index", "kind", "source", "side", "time", "end_time", "received_time", "is_duplicate",
+    "log_index", "kind", "side", "time", "end_time", "received_time", "is_duplicate",
     "reporter_id", "reporter_spiffe_id", "src_spiffe_id", "src_spiffe_id_trust",
     "src_ip", "src_port", "dst_ip", "dst_port",
     "envoy_access_log_type", "envoy_response_flags", "envoy_attempt_count",
@@ -77,8 +77,6 @@ PART_TYPES: Final[dict[str, type[np.generic]]] = {
 gateway's record leaves one out, is ``NONE``."""
 
 _ACCESS_KINDS: Final = frozenset({Kind.REQUEST, Kind.CONNECTION, Kind.HANDSHAKE})
-_WATCHING: Final = frozenset({"hubble"})
-"""Sources that watch what passes between others: no end of a call, and no word of one."""
 _END_TYPES: Final = frozenset({None, "DownstreamEnd", "TcpConnectionEnd", "UdpSessionEnd"})
 """Every other type tells of a stream that goes on, or of one attempt: a sign of life."""
 _BROKEN_FLAGS: Final = frozenset({"UF", "UC", "UR", "UPE"})
@@ -181,8 +179,6 @@ class _Batch:
         self._rows_count = table.num_rows
         self._tolerance_ns = np.clip(tolerance_ns, 0, _FAR_NS)
         is_new = ~self._columns["is_duplicate"].to_numpy(zero_copy_only=False)
-        # Else what a node saw of a call would stand in for the record that its callee left out.
-        is_new &= ~self._test("source", lambda source: source in _WATCHING)
         kinds = {
             kind: self._test("kind", partial(eq, kind.value)) & is_new for kind in _ACCESS_KINDS
         }

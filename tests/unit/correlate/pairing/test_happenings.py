@@ -110,9 +110,6 @@ def test_both_ends_of_a_call_have_one_client_server_and_key() -> None:
         (DESTINATION | {"src_spiffe_id": None, "src_spiffe_id_trust": None}, [(CALLEE, False)]),
         (DESTINATION | {"src_spiffe_id_trust": "asserted"}, [(CALLEE, False)]),
         (DESTINATION | {"src_ip": None}, []),
-        # Who watches a call is no end of it.
-        (DESTINATION | {"source": "hubble"}, []),
-        (DESTINATION | {"source": "istio-json"}, [(CALLEE, True)]),
         (DESTINATION | {"envoy_upstream_cluster": "waypoint"}, [(CALLER, False), (CALLEE, True)]),
         (DESTINATION | {"side": None}, [(CALLER, False), (CALLEE, False)]),
         (DESTINATION | {"kind": "connection"}, [(CALLEE, False)]),
