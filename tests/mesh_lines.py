@@ -15,6 +15,7 @@ TIME = "2026-11-21T01:31:24.882174Z"
 TIME_NS = 1_795_224_684_882_174_000
 FRONTEND = "spiffe://cluster.local/ns/shop/sa/frontend"
 PAYMENTS = "spiffe://cluster.local/ns/shop/sa/payments"
+WEB = "web.shop.serviceaccount.identity.linkerd.cluster.local"
 
 Fields = dict[str, "str | int"]
 
@@ -99,6 +100,88 @@ def ztunnel_row(*lines: bytes) -> dict[str, Any]:
     for row in rows[1:]:
         assert row == rows[0]
     return rows[0]
+
+
+def linkerd_access(**changes: str | int | None) -> bytes:
+    """A line of the access log as Linkerd's proxy writes it in JSON."""
+    said: dict[str, str | int | None] = {
+        "client.addr": "10.0.0.5:40001",
+        "client.id": WEB,
+        "host": "payments:8080",
+        "method": "GET",
+        "processing_ns": "39826",
+        "request_bytes": "12",
+        "response_bytes": "19627",
+        "status": 200,
+        "timestamp": "2026-11-21T01:31:24.882174001Z",
+        "total_ns": "14441135",
+        "trace_id": "",
+        "uri": "http://payments:8080/api/pay?x=1",
+        "user_agent": "curl/8",
+        "version": "HTTP/2.0",
+    }
+    said |= changes
+    told = {name: value for name, value in said.items() if value is not None}
+    return json.dumps(told, separators=(",", ":")).encode()
+
+
+def linkerd_apache(
+    *, client: str = WEB, uri: str = "http://payments:8080/api/pay?x=1", status: str = "200"
+) -> bytes:
+    """The same in Apache's form."""
+    line = f'10.0.0.5:40001 {client} - [2026-11-21T01:31:24.882174001Z] "GET {uri} HTTP/2.0"'
+    return f"{line} {status}".rstrip().encode()
+
+
+def established(client_id: str) -> str:
+    """What Linkerd's proxy writes of mutual TLS."""
+    name = f'Some(ClientId(Dns(Name("{client_id}"))))'
+    return f"Some(Established {{ client_id: {name}, negotiated_protocol: None }})"
+
+
+def linkerd_policy(
+    message: str = "Request denied",
+    *,
+    tls: str = "None(NoClientHello)",
+    client: str = "10.0.0.5",
+    behind: str = "",
+    spans: str = "inbound:server{port=8080}",
+) -> bytes:
+    """What the policy of Linkerd's proxy writes."""
+    layer = "http" if message.startswith("Request") else "tcp"
+    fields = "server.group=policy.linkerd.io server.kind=server server.name=payments-http "
+    if layer == "http":
+        fields += "route.group= route.kind=default route.name=probe client.tls="
+        fields += f"{tls} client.ip={client}"
+    else:
+        fields += f"tls={tls} client={client}"
+    head = f"[  3002.281434s]  INFO ThreadId(01) {spans}: linkerd_app_inbound::policy::{layer}"
+    return f"{head}: {message} {fields}{behind}".encode()
+
+
+def linkerd_policy_json(message: str = "Request denied", **changes: str | int | None) -> bytes:
+    """The same as it writes it with LINKERD2_PROXY_LOG_FORMAT=json."""
+    fields: dict[str, str | int | None] = {
+        "message": message,
+        "server.group": "policy.linkerd.io",
+        "server.kind": "server",
+        "server.name": "payments-http",
+        "route.group": "",
+        "route.kind": "default",
+        "route.name": "probe",
+        "client.tls": established(WEB),
+        "client.ip": "10.0.0.5",
+    }
+    fields |= changes
+    said = {
+        "timestamp": "[  3002.281434s]",
+        "level": "INFO",
+        "fields": {name: value for name, value in fields.items() if value is not None},
+        "target": "linkerd_app_inbound::policy::http",
+        "spans": [{"name": "inbound"}, {"port": 8080, "name": "server"}],
+        "threadId": "ThreadId(1)",
+    }
+    return json.dumps(said).encode()
 
 
 def linkerd_row(line: bytes) -> dict[str, Any]:

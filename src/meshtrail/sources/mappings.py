@@ -13,6 +13,7 @@ from meshtrail.sources.counter_events import (
     map_otlp_metrics_json,
 )
 from meshtrail.sources.event_columns import explain_undecoded
+from meshtrail.sources.lines.linkerd import map_linkerd
 from meshtrail.sources.lines.ztunnel import map_ztunnel
 from meshtrail.sources.otlp_frame import Signal
 from meshtrail.sources.otlp_json import json_column_to_protobuf
@@ -51,6 +52,7 @@ MAPPINGS: Final[dict[PayloadFormat, Mapping]] = {
     PayloadFormat.OTLP_LOG_JSON: partial(_map_json, Signal.LOGS, map_otlp_logs),
     PayloadFormat.OTLP_SPAN_JSON: partial(_map_json, Signal.TRACES, map_otlp_spans),
     PayloadFormat.ZTUNNEL: map_ztunnel,
+    PayloadFormat.LINKERD: map_linkerd,
 }
 """By payload format: records, binary[n], with the sender of each, to their event columns."""
 

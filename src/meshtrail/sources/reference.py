@@ -29,6 +29,7 @@ from meshtrail.sources.counter_reference import (
     map_otlp_json_push,
     map_otlp_push,
 )
+from meshtrail.sources.lines.linkerd_reference import map_linkerd_line
 from meshtrail.sources.lines.ztunnel_reference import map_ztunnel_line
 from meshtrail.sources.otlp_frame import Signal
 from meshtrail.sources.otlp_json import json_to_protobuf
@@ -88,6 +89,7 @@ _MAPPED: Final[dict[PayloadFormat, MapRecord]] = {
     PayloadFormat.OTLP_LOG_JSON: _of_json(Signal.LOGS, map_otlp_log),
     PayloadFormat.OTLP_SPAN_JSON: _of_json(Signal.TRACES, map_span_record),
     PayloadFormat.ZTUNNEL: map_ztunnel_line,
+    PayloadFormat.LINKERD: map_linkerd_line,
 }
 
 

@@ -46,7 +46,7 @@ def map_ztunnel(records: pa.Array, _reporters: Reporters) -> EventColumns:
         records: binary[n], one line each (payload format ztunnel).
         _reporters: the sender of each: a shipper of lines, which says nothing of who ztunnel is.
 
-    Cost: 8 µs for a line of text, 4 µs for one in JSON.
+    Cost: 20 µs for a line of text, 5 µs for one in JSON; 35 µs for text with an escaped quote.
     """
     lines = _Lines(records)
     out = EventColumns(lines.rows_count)
