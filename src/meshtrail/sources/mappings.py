@@ -13,6 +13,9 @@ from meshtrail.sources.counter_events import (
     map_otlp_metrics_json,
 )
 from meshtrail.sources.event_columns import explain_undecoded
+from meshtrail.sources.lines.envoy_json import map_envoy_json
+from meshtrail.sources.lines.istio_json import map_istio_json
+from meshtrail.sources.lines.istio_text import map_istio_text
 from meshtrail.sources.lines.linkerd import map_linkerd
 from meshtrail.sources.lines.ztunnel import map_ztunnel
 from meshtrail.sources.otlp_frame import Signal
@@ -53,6 +56,9 @@ MAPPINGS: Final[dict[PayloadFormat, Mapping]] = {
     PayloadFormat.OTLP_SPAN_JSON: partial(_map_json, Signal.TRACES, map_otlp_spans),
     PayloadFormat.ZTUNNEL: map_ztunnel,
     PayloadFormat.LINKERD: map_linkerd,
+    PayloadFormat.ENVOY_JSON: map_envoy_json,
+    PayloadFormat.ISTIO_JSON: map_istio_json,
+    PayloadFormat.ISTIO_TEXT: map_istio_text,
 }
 """By payload format: records, binary[n], with the sender of each, to their event columns."""
 

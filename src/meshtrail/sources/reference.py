@@ -29,6 +29,8 @@ from meshtrail.sources.counter_reference import (
     map_otlp_json_push,
     map_otlp_push,
 )
+from meshtrail.sources.lines.envoy_json_reference import map_envoy_json_line
+from meshtrail.sources.lines.istio_reference import map_istio_json_line, map_istio_text_line
 from meshtrail.sources.lines.linkerd_reference import map_linkerd_line
 from meshtrail.sources.lines.ztunnel_reference import map_ztunnel_line
 from meshtrail.sources.otlp_frame import Signal
@@ -90,6 +92,9 @@ _MAPPED: Final[dict[PayloadFormat, MapRecord]] = {
     PayloadFormat.OTLP_SPAN_JSON: _of_json(Signal.TRACES, map_span_record),
     PayloadFormat.ZTUNNEL: map_ztunnel_line,
     PayloadFormat.LINKERD: map_linkerd_line,
+    PayloadFormat.ENVOY_JSON: map_envoy_json_line,
+    PayloadFormat.ISTIO_JSON: map_istio_json_line,
+    PayloadFormat.ISTIO_TEXT: map_istio_text_line,
 }
 
 
