@@ -8,15 +8,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from meshtrail.sources.json_columns import NOT_UTF8, JsonColumns
+from meshtrail.sources.json_columns import JsonColumns
 from meshtrail.sources.lines.container_prefix import strip_prefixes
+from meshtrail.sources.lines.said import mend_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from meshtrail.sources.json_columns import Structure
 
-_S: Final = pa.string()
 _OBJECT_START: Final = b"{"
 
 
@@ -26,7 +26,7 @@ class JsonOrText:
     Attributes:
         rows_count: lines.
         json: those in JSON, in order.
-        texts: string[m], all others, in order; null where one is not UTF-8.
+        texts: string[m], all others, in order.
         runtime_time: int64[n], when the container runtime took each, in ns.
         bad: why a line cannot be read, by row.
     """
@@ -41,13 +41,13 @@ class JsonOrText:
         bare = strip_prefixes(records)
         self.rows_count = len(records)
         self.runtime_time = bare.runtime_time
-        is_json = np.asarray(pc.equal(pc.binary_slice(bare.lines, 0, 1), _OBJECT_START))
+        lines = mend_lines(bare.lines)
+        is_json = np.asarray(pc.equal(pc.binary_slice(lines, 0, 1), _OBJECT_START))
         json_rows, text_rows = np.flatnonzero(is_json), np.flatnonzero(~is_json)
-        self.json = JsonColumns(bare.lines.take(pa.array(json_rows)), structure)
-        self.texts = _decode(bare.lines.take(pa.array(text_rows)))
-        no_text = text_rows[np.asarray(pc.is_null(self.texts))]
+        self.json = JsonColumns(lines.take(pa.array(json_rows)), structure)
+        self.texts = lines.take(pa.array(text_rows)).cast(pa.string())
         in_json = {int(json_rows[row]): why for row, why in self.json.bad.items()}
-        self.bad: dict[int, str] = in_json | dict.fromkeys(no_text.tolist(), NOT_UTF8) | bare.bad
+        self.bad: dict[int, str] = in_json | bare.bad
         self._places = pa.array(np.argsort(np.concatenate([json_rows, text_rows])))
 
     def join(self, of_json: pa.Array, of_texts: pa.Array) -> pa.Array:
@@ -55,17 +55,3 @@ class JsonOrText:
         if not len(of_texts) or not len(of_json):
             return of_json if len(of_json) else of_texts
         return pa.concat_arrays([of_json, of_texts]).take(self._places)
-
-
-def _decode(lines: pa.Array) -> pa.Array:
-    try:
-        return lines.cast(_S)
-    except pa.ArrowInvalid:
-        return pa.array([_text_of(line) for line in lines.to_pylist()], _S)
-
-
-def _text_of(line: bytes) -> str | None:
-    try:
-        return line.decode()
-    except UnicodeDecodeError:
-        return None

@@ -32,8 +32,9 @@ _STRUCTURE: Final[dict[str, Structure]] = {
 }
 APACHE: Final = (
     r"^(?P<client_addr>[^ ]+) (?P<client_id>[^ ]+) - \[(?P<timestamp>[^ \]]+)\] "
-    r'"(?P<method>[^ "]+) (?P<uri>[^ "]+) (?P<version>HTTP/[0-9.]+)"(?: (?P<status>[0-9]{3}))?$'
+    r'"(?P<method>[^ "]+) (?P<uri>[^ ]+) (?P<version>HTTP/[0-9.]+)"(?: (?P<status>[0-9]{3}))?$'
 )
+"""A path can hold quotes, which the proxy writes as they are, but no blanks."""
 _UPTIME: Final = r"^\[ *[0-9]+\.[0-9]{6}s\] +[A-Z]+ "
 _MESSAGE: Final = "|".join(values.MESSAGES)
 HEAD: Final = (

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from meshtrail.errors import InputError
 from meshtrail.sources.access_reference import AccessRow
-from meshtrail.sources.json_columns import NOT_UTF8
+from meshtrail.sources.envoy_values import mend_utf8
 from meshtrail.sources.json_reference import Members, parse_members
 from meshtrail.sources.lines import linkerd_values as values
 from meshtrail.sources.lines.container_prefix_reference import strip_prefix
@@ -26,7 +26,7 @@ _FIELDS: Final = re.compile(FIELDS)
 _PORT: Final = re.compile(PORT)
 _UPTIME: Final = re.compile(r"\[ *[0-9]+\.[0-9]{6}s\] +[A-Z]+ ")
 _APACHE: Final = re.compile(
-    r'([^ ]+) ([^ ]+) - \[([^ \]]+)\] "([^ "]+) ([^ "]+) (HTTP/[0-9.]+)"(?: ([0-9]{3}))?'
+    r'([^ ]+) ([^ ]+) - \[([^ \]]+)\] "([^ "]+) ([^ ]+) (HTTP/[0-9.]+)"(?: ([0-9]{3}))?'
 )
 _SOCKET: Final = re.compile(r"(?:\[([^\[\]]+)\]|([0-9.]+)):([0-9]{1,5})")
 _IP: Final = re.compile(r"[0-9a-fA-F:.]+")
@@ -44,29 +44,16 @@ def map_linkerd_line(payload: bytes, row: Row, problems: list[str], facts: Strea
     """Fill the row of a line of Linkerd's proxy."""
     line, runtime_ns, problem = strip_prefix(payload)
     mapped = _Line(row, problems, facts, runtime_ns)
+    text = mend_utf8(line)
     try:
-        if line.startswith(b"{"):
-            mapped.map_json(_members_of(line, problem))
+        if problem is not None:
+            mapped.refuse(problem)
+        elif text.startswith("{"):
+            mapped.map_json(parse_members(text.encode()))
         else:
-            mapped.map_text(_text_of(line, problem))
+            mapped.map_text(text)
     except InputError as error:
-        row["kind"] = "undecoded"
-        problems.append(error.message)
-
-
-def _members_of(line: bytes, problem: str | None) -> Members:
-    if problem is not None:
-        raise InputError(problem)
-    return parse_members(line)
-
-
-def _text_of(line: bytes, problem: str | None) -> str:
-    if problem is not None:
-        raise InputError(problem)
-    try:
-        return line.decode()
-    except UnicodeDecodeError as error:
-        raise InputError(NOT_UTF8) from error
+        mapped.refuse(error.message)
 
 
 class _Line:
@@ -81,6 +68,11 @@ class _Line:
         self.runtime_ns = runtime_ns
         self.trust = "asserted"
         self.said: Texts = {}
+
+    def refuse(self, reason: str) -> None:
+        """Tell nothing of it but why."""
+        self.row["kind"] = "undecoded"
+        self.problems.append(reason)
 
     def map_json(self, members: Members) -> None:
         """Fill it from JSON.

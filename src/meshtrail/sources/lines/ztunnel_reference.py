@@ -10,8 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from meshtrail.errors import InputError
-from meshtrail.sources.envoy_values import split_spiffe_id
-from meshtrail.sources.json_columns import NOT_UTF8
+from meshtrail.sources.envoy_values import mend_utf8, split_spiffe_id
 from meshtrail.sources.json_reference import parse_members
 from meshtrail.sources.lines import ztunnel_values as values
 from meshtrail.sources.lines.container_prefix_reference import strip_prefix
@@ -51,15 +50,13 @@ def _read_line(payload: bytes) -> tuple[Fields, str | None]:
     line, _, problem = strip_prefix(payload)
     if problem is not None:
         raise InputError(problem)
-    if line.startswith(b"{"):
-        members = parse_members(line)
+    text = mend_utf8(line)
+    if text.startswith("{"):
+        members = parse_members(text.encode())
         names = ("time", "scope", "message", *values.FIELDS)
         told = {name: members.text(name) for name in names}
         return {name: text for name, text in told.items() if text}, None
-    try:
-        found = _TEXT_LINE.fullmatch(line.decode())
-    except UnicodeDecodeError as error:
-        raise InputError(NOT_UTF8) from error
+    found = _TEXT_LINE.fullmatch(text)
     if found is None:
         raise InputError(values.NOT_A_LINE)
     head = dict(zip(("time", "scope", "message"), found.groups(), strict=False))

@@ -111,6 +111,15 @@ def test_a_uri_is_taken_apart(uri: str, host: str, told_of_it: tuple[str | None,
     assert tuple(row.get(name) for name in names) == told_of_it
 
 
+def test_no_path_can_keep_its_request_from_being_read() -> None:
+    path = '/"{x}HTTP/1.1"'
+    for line in (linkerd_apache(uri=path), linkerd_access(uri=path)):
+        row = linkerd_row(line)
+        assert (row["url_path"], row["http_response_status_code"]) == (path, 200)
+    for line in (linkerd_apache(uri="/~"), linkerd_access(uri="/~")):
+        assert linkerd_row(line.replace(b"~", b"\xff"))["url_path"] == "/!"
+
+
 def test_a_denied_request_names_server_and_route_and_whom_it_was_of() -> None:
     denied = {
         "kind": "request",
@@ -186,7 +195,7 @@ def test_any_other_line_is_a_log_record(line: bytes) -> None:
         (b"thread 'main' panicked", NOT_A_LINE),
         (b"{}", NOT_A_LINE),
         (b"{", "not JSON"),
-        (b"\xff", "not UTF-8"),
+        (b"\xff", NOT_A_LINE),
         (linkerd_policy(tls="Some(x)"), NO_FIELDS),
         (linkerd_policy(tls=established('x") client.ip="1.2.3.4')), NO_FIELDS),
         (linkerd_policy(behind=" x"), NO_FIELDS),

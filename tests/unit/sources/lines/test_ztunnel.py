@@ -172,6 +172,12 @@ def test_unknown_fields_and_any_order_break_no_line() -> None:
     assert row_of(fields) == row_of(connection())
 
 
+def test_bytes_that_are_no_utf8_cost_no_line() -> None:
+    text, json = ztunnel_text(connection(error="x~")), ztunnel_json(connection(error="x~"))
+    row = ztunnel_row(text.replace(b"~", b"\xff"), json.replace(b"~", b"\xff"))
+    assert row["envoy_connection_termination_details"] == "x!"
+
+
 def test_a_container_runtimes_prefix_changes_nothing() -> None:
     line = ztunnel_text(connection())
     prefix = b"2026-11-21T01:31:25.000000001Z "
@@ -224,7 +230,7 @@ def test_any_other_line_is_a_log_record(line: bytes) -> None:
         (b"", NOT_A_LINE),
         (b"thread 'main' panicked at src/main.rs:7", NOT_A_LINE),
         (ztunnel_text(connection()).replace(b"\t", b" "), NOT_A_LINE),
-        (b"\xff", "not UTF-8"),
+        (b"\xff", NOT_A_LINE),
         (b"{", "not JSON"),
         (b"{}", NOT_A_LINE),
         (b'{"time":""}', NOT_A_LINE),
