@@ -92,6 +92,8 @@ class _Lines:
         is_dry_run = pc.starts_with(self.message, values.DRY_RUN)
         self.is_dry_run = pc.and_not(pc.fill_null(is_dry_run, fill_value=False), self.is_access)
         self._fields = self._read_fields(head)
+        in_json = pa.array(np.zeros(parts.json.rows_count, dtype=np.bool_))
+        self.no_fields = parts.join(in_json, pa.array(self._fields.bad))
         self.bad = self._find_bad()
 
     def field(self, name: str) -> pa.Array:
@@ -112,10 +114,7 @@ class _Lines:
     def _find_bad(self) -> dict[int, str]:
         unread = np.flatnonzero(np.asarray(pc.is_null(self.time)))
         bad = dict.fromkeys(unread.tolist(), values.NOT_A_LINE)
-        in_json = pa.array(np.zeros(self._parts.json.rows_count, dtype=np.bool_))
-        no_fields = self._parts.join(in_json, pa.array(self._fields.bad))
-        self.no_fields = no_fields
-        lost = np.flatnonzero(np.asarray(pc.and_(no_fields, self.is_access)))
+        lost = np.flatnonzero(np.asarray(pc.and_(self.no_fields, self.is_access)))
         return bad | dict.fromkeys(lost.tolist(), values.NO_FIELDS) | self._parts.bad
 
 
