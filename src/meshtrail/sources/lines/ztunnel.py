@@ -254,7 +254,7 @@ def _map_decision(lines: _Lines, facts: dict[str, pa.Array], out: EventColumns) 
     )
     columns["dry_run_decision"] = plain(dry_run)
     columns["dry_run_policy"] = lines.field("policy")
-    out.problems[values.NO_FIELDS] = pc.and_(lines.no_fields, lines.is_dry_run)
+    out.problems[values.NO_POLICY] = pc.and_(lines.no_fields, lines.is_dry_run)
 
 
 def _without_empty(column: pa.Array) -> pa.Array:

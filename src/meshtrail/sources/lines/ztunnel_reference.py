@@ -140,7 +140,7 @@ class _Line:
             row["dry_run_decision"] = values.DRY_RUNS.get(message)
             row["dry_run_policy"] = self.said.get("policy")
             if fields is None:
-                self.problems.append(values.NO_FIELDS)
+                self.problems.append(values.NO_POLICY)
 
     def _access(self, message: str, written: int | None) -> None:
         row = self.row

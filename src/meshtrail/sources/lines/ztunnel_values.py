@@ -9,6 +9,7 @@ from meshtrail.model.event import Decision
 
 NOT_A_LINE: Final = "not a line of ztunnel"
 NO_FIELDS: Final = "fields of a line cannot be read"
+NO_POLICY: Final = "policy of a dry run cannot be read"
 HBONE_PORT: Final = 15008
 COMPLETE: Final = "connection complete"
 FAILED: Final = "connection failed"

@@ -10,7 +10,7 @@ import pytest
 from meshtrail.model.entry import PayloadFormat
 from meshtrail.sources.lines.ztunnel import map_ztunnel
 from meshtrail.sources.lines.ztunnel_reference import map_ztunnel_line
-from meshtrail.sources.lines.ztunnel_values import NO_FIELDS, NOT_A_LINE
+from meshtrail.sources.lines.ztunnel_values import NO_FIELDS, NO_POLICY, NOT_A_LINE
 from meshtrail.sources.streams import Reporters, StreamFacts
 from tests.mesh_lines import (
     FRONTEND,
@@ -206,6 +206,19 @@ def test_a_dry_run_is_a_log_record_of_what_would_have_been(
     )
     wanted = {"kind": "log_record", "time": TIME_NS, "dry_run_policy": "shop/no-frontends"}
     assert row == wanted | ({"dry_run_decision": decision} if decision else {})
+
+
+def test_a_dry_run_whose_policy_cannot_be_read_says_so_beside_lines_that_say_nothing() -> None:
+    lost = ztunnel_text(connection()) + b" x"
+    dry_run = f"{TIME}\tinfo\tstate\tdry-run: deny policy match\tpolicy=a b".encode()
+    first, last = told(PayloadFormat.ZTUNNEL, dry_run, lost)
+    assert first == {
+        "kind": "log_record",
+        "time": TIME_NS,
+        "dry_run_decision": "denied",
+        "decode_error": NO_POLICY,
+    }
+    assert last == {"kind": "undecoded", "decode_error": NO_FIELDS}
 
 
 @pytest.mark.parametrize(
