@@ -13,10 +13,12 @@ from meshtrail.sources.counter_events import (
     map_otlp_metrics_json,
 )
 from meshtrail.sources.event_columns import explain_undecoded
+from meshtrail.sources.kubernetes.audit_events import read_audit_record
 from meshtrail.sources.otlp_frame import Signal
 from meshtrail.sources.otlp_json import json_column_to_protobuf
 from meshtrail.sources.otlp_logs import map_otlp_logs
 from meshtrail.sources.otlp_spans import map_otlp_spans
+from meshtrail.sources.record_rows import map_each
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +51,7 @@ MAPPINGS: Final[dict[PayloadFormat, Mapping]] = {
     PayloadFormat.OTLP_LOG: map_otlp_logs,
     PayloadFormat.OTLP_LOG_JSON: partial(_map_json, Signal.LOGS, map_otlp_logs),
     PayloadFormat.OTLP_SPAN_JSON: partial(_map_json, Signal.TRACES, map_otlp_spans),
+    PayloadFormat.KUBERNETES_AUDIT_JSON: partial(map_each, read_audit_record),
 }
 """By payload format: records, binary[n], with the sender of each, to their event columns."""
 

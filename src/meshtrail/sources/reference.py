@@ -29,11 +29,13 @@ from meshtrail.sources.counter_reference import (
     map_otlp_json_push,
     map_otlp_push,
 )
+from meshtrail.sources.kubernetes.audit_events import read_audit_record
 from meshtrail.sources.otlp_frame import Signal
 from meshtrail.sources.otlp_json import json_to_protobuf
 from meshtrail.sources.otlp_reference import map_otlp_log
 from meshtrail.sources.otlp_span_reference import map_span_record
 from meshtrail.sources.own_entries import OWN_KINDS, WHOLE_FRAMES, read_own
+from meshtrail.sources.record_rows import refer_each
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,6 +88,7 @@ _MAPPED: Final[dict[PayloadFormat, MapRecord]] = {
     PayloadFormat.OTLP_LOG: map_otlp_log,
     PayloadFormat.OTLP_LOG_JSON: _of_json(Signal.LOGS, map_otlp_log),
     PayloadFormat.OTLP_SPAN_JSON: _of_json(Signal.TRACES, map_span_record),
+    PayloadFormat.KUBERNETES_AUDIT_JSON: refer_each(read_audit_record),
 }
 
 
