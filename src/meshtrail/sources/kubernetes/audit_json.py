@@ -6,7 +6,6 @@ itself, so that nobody hides what was done behind how it was spelt.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
@@ -15,6 +14,7 @@ from msgspec import Raw
 from meshtrail.errors import InputError
 from meshtrail.sources.json_text import check_json, count_tokens
 from meshtrail.sources.kubernetes.json_parts import text_of
+from meshtrail.sources.surrogates import mend_surrogates
 
 if TYPE_CHECKING:
     from meshtrail.sources.kubernetes.json_parts import Json
@@ -31,7 +31,7 @@ NOT_AN_EVENT: Final = "not an event of audit.k8s.io"
 NOT_THIS_VERSION: Final = "an audit event of a version that is not read: v1 and v1beta1 are"
 CLOUD_AUDIT: Final = "an entry of Google's Cloud Audit Logs, which is not read"
 BAD_WRAPPING: Final = "a wrapped audit event that cannot be unwrapped"
-MENDED: Final = "half of a surrogate pair in a text: read as a question mark"
+MENDED: Final = "half of a surrogate pair in a text"
 
 _API_GROUP: Final = "audit.k8s.io/"
 _VERSIONS: Final = ("audit.k8s.io/v1", "audit.k8s.io/v1beta1")
@@ -65,16 +65,17 @@ def read_event(record: bytes) -> AuditEvent:
     Raises:
         InputError: it is no audit event. The message is one of few, whatever the record says.
     """
-    raw = _read_members(record)
+    text = mend_surrogates(record)
+    raw = _read_members(text)
     if "auditID" not in raw:
         raw = _unwrap(raw)
     _check_version(raw)
-    problems: list[str] = []
+    problems = [] if text == record else [MENDED]
     members: Json = {}
     for name in _MEMBERS:
         if name in raw:
             try:
-                members[name] = _read_value(bytes(raw[name]), problems)
+                members[name] = _read_value(bytes(raw[name]))
             except InputError as error:
                 problems.append(f"{name}: {error.message}")
     return AuditEvent(members, problems)
@@ -92,7 +93,7 @@ def _read_members(text: bytes) -> dict[str, Raw]:
         raise InputError(NOT_JSON) from error
 
 
-def _read_value(text: bytes, problems: list[str]) -> object:
+def _read_value(text: bytes) -> object:
     """A member's value.
 
     Raises:
@@ -104,17 +105,8 @@ def _read_value(text: bytes, problems: list[str]) -> object:
         raise InputError(_plain_reason(error)) from error
     try:
         return msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        pass
-    try:
-        # Go keeps what was escaped as one half of a pair; no text in a column can hold it.
-        mended = json.dumps(json.loads(text), ensure_ascii=False).encode(errors="replace")
-        value = msgspec.json.decode(mended)
-    except (ValueError, msgspec.DecodeError) as error:
+    except msgspec.DecodeError as error:
         raise InputError("holds a value that is not read") from error
-    if MENDED not in problems:
-        problems.append(MENDED)
-    return value
 
 
 def _plain_reason(error: InputError) -> str:
@@ -136,9 +128,9 @@ def _unwrap(raw: dict[str, Raw]) -> dict[str, Raw]:
 def _inner_text(text: bytes, path: list[str]) -> str | None:
     """The text that stands there; Azure's event hubs write ``properties`` as a text as well."""
     try:
-        value = _read_value(text, [])
+        value = _read_value(text)
         if path and isinstance(value, str):
-            value = _read_value(value.encode(), [])
+            value = _read_value(value.encode())
     except InputError as error:
         raise InputError(BAD_WRAPPING) from error
     return text_of(value, *path) if path else value if isinstance(value, str) else None
@@ -146,7 +138,7 @@ def _inner_text(text: bytes, path: list[str]) -> str | None:
 
 def _unwrapped(text: str) -> dict[str, Raw]:
     try:
-        return _read_members(text.encode())
+        return _read_members(mend_surrogates(text.encode()))
     except InputError as error:
         raise InputError(BAD_WRAPPING) from error
 

@@ -103,12 +103,7 @@ def kind_of(
         return Kind.API_CALL
     if not group:
         return _kind_of_core(resource, subresource, name)
-    if is_below(group, _GOVERNING_GROUPS):
-        if resource in _REPORTING:
-            return Kind.INFRASTRUCTURE
-        governs = subresource in _GOVERNING_PARTS
-        return Kind.CONFIG_CHANGE if governs else Kind.API_CALL
-    return Kind.INFRASTRUCTURE if group in _INFRASTRUCTURE_GROUPS else Kind.API_CALL
+    return _kind_of_group(group, resource, subresource)
 
 
 def is_below(group: str, groups: tuple[str, ...]) -> bool:
@@ -126,3 +121,11 @@ def _kind_of_core(resource: str, subresource: str, name: str) -> Kind:
     if (governs or is_trust_root(resource, name)) and subresource in _GOVERNING_PARTS:
         return Kind.CONFIG_CHANGE
     return Kind.INFRASTRUCTURE if resource in _INFRASTRUCTURE_CORE else Kind.API_CALL
+
+
+def _kind_of_group(group: str, resource: str, subresource: str) -> Kind:
+    if is_below(group, _GOVERNING_GROUPS):
+        if resource in _REPORTING:
+            return Kind.INFRASTRUCTURE
+        return Kind.CONFIG_CHANGE if subresource in _GOVERNING_PARTS else Kind.API_CALL
+    return Kind.INFRASTRUCTURE if group in _INFRASTRUCTURE_GROUPS else Kind.API_CALL

@@ -71,11 +71,11 @@ class _Comparison:
             return _one_sided(removed=bool(removed), added=bool(added))
         if len(removed) * len(added) > _PAIRS_MAX:
             return Direction.UNCLEAR
-        if all(any(self._covers(new, old) for new in added) for old in removed):
-            return Direction.WIDER
-        if all(any(self._covers(old, new) for old in removed) for new in added):
-            return Direction.NARROWER
-        return Direction.UNCLEAR
+        holds = all(any(self._covers(new, old) for new in added) for old in removed)
+        is_held = all(any(self._covers(old, new) for old in removed) for new in added)
+        if holds:
+            return Direction.EQUAL if is_held else Direction.WIDER
+        return Direction.NARROWER if is_held else Direction.UNCLEAR
 
     def _covers(self, wide: object, narrow: object) -> bool:
         return self._values(narrow, wide) in {Direction.WIDER, Direction.EQUAL}
@@ -84,7 +84,7 @@ class _Comparison:
         self._bytes_left -= _STEP_BYTES
         if self._bytes_left < 0:
             return Direction.UNCLEAR
-        if before == after and type(before) is type(after):
+        if _is_same(before, after):
             return Direction.EQUAL
         if isinstance(before, dict) and isinstance(after, dict):
             return self._objects(before, after)
@@ -109,7 +109,7 @@ class _Comparison:
 
     def _members(self, name: str, before: object, after: object) -> Direction:
         """Compare conditions, of which one that is absent holds always."""
-        if before == after:
+        if _is_same(before, after):
             return Direction.EQUAL
         # An empty list is nothing to one maker, and everything to another.
         if [] in (before, after):
@@ -136,6 +136,11 @@ class _Comparison:
             [item for key, item in old.items() if key not in new],
             [item for key, item in new.items() if key not in old],
         )
+
+
+def _is_same(before: object, after: object) -> bool:
+    """Whether two values are one; to Python true is 1."""
+    return before == after and encode_canonical(before) == encode_canonical(after)
 
 
 def _one_sided(*, removed: bool, added: bool) -> Direction:
