@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-Json: TypeAlias = dict[str, object]
+Json: TypeAlias = dict[str, Any]
 
 
 def part_of(value: object, *path: str) -> Json:
