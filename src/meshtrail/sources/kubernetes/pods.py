@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
+from meshtrail.sources.delivery.repositories import read_repository
 from meshtrail.sources.digests import read_address, read_commit
 from meshtrail.sources.json_members import Members, compact_json
 from meshtrail.sources.kubernetes.containers import Container, read_containers
@@ -145,7 +146,7 @@ def read_pod(said: object) -> PodFacts:
         labels=labels,
         workload=owner.workload,
         workload_kind=owner.kind,
-        version=_first(labels, _VERSION_LABELS),
+        version=read_version(labels),
         images=tuple(one.image for one in own if one.image is not None),
         digests=tuple(dict.fromkeys(one.digest for one in own if one.digest is not None)),
         containers=containers,
@@ -158,7 +159,7 @@ def read_pod(said: object) -> PodFacts:
         finished_ns=_finished_ns(containers),
         deleted_ns=pod.moment("metadata", "deletionTimestamp"),
         commit_id=read_commit_label(annotations, labels),
-        repository_url=_first({**labels, **annotations}, _REPOSITORY_KEYS),
+        repository_url=read_repository(read_repository_label(annotations, labels)),
         problems=tuple(pod.problems),
     )
 
@@ -167,6 +168,17 @@ def read_commit_label(*pairs: dict[str, str]) -> str | None:
     """The first whole commit id under a key that is known to hold one."""
     found = (read_commit(one.get(key)) for one in pairs for key in _COMMIT_KEYS)
     return next((commit for commit in found if commit is not None), None)
+
+
+def read_repository_label(*pairs: dict[str, str]) -> str | None:
+    """The first repository under a key that is known to name one."""
+    found = (_first(one, _REPOSITORY_KEYS) for one in pairs)
+    return next((url for url in found if url is not None), None)
+
+
+def read_version(labels: dict[str, str]) -> str | None:
+    """What labels say of the version of a workload."""
+    return _first(labels, _VERSION_LABELS)
 
 
 class _Owner(NamedTuple):
