@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from meshtrail.model.event import Kind
 from meshtrail.sources.claims import cut_text, fit_metadata
 from meshtrail.sources.json_members import compact_json
-from meshtrail.sources.kubernetes.audit_object import REMOVING, govern, read_delivery
+from meshtrail.sources.kubernetes.audit_object import REMOVING, govern, read_origin
 from meshtrail.sources.kubernetes.canonical_json import encode_canonical
 from meshtrail.sources.kubernetes.json_parts import part_of
 from meshtrail.sources.kubernetes.pods import read_pod
@@ -90,7 +90,7 @@ def _about_object(*, kind: Kind, resource: str, verb: str, shown: ShownObject) -
     value = shown.whole if shown.whole is not None else shown.patch
     if value is None or kind is Kind.API_CALL:
         return {}
-    said: dict[str, Any] = {"delivery": read_delivery(value) or None}
+    said: dict[str, Any] = {"origin": read_origin(value) or None}
     if kind is Kind.WORKLOAD and shown.whole is not None:
         said |= read_pod(shown.whole).detail()
     if kind in _SHOWN_KINDS:

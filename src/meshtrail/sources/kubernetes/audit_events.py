@@ -14,19 +14,20 @@ from meshtrail.sources.digests import read_address
 from meshtrail.sources.json_members import Members
 from meshtrail.sources.kubernetes.audit_detail import build_detail
 from meshtrail.sources.kubernetes.audit_json import read_event
-from meshtrail.sources.kubernetes.audit_kinds import READS, kind_of
+from meshtrail.sources.kubernetes.audit_kinds import READS, is_below, kind_of
 from meshtrail.sources.kubernetes.audit_object import (
     REMOVING,
     ShownObject,
     find_commit,
     find_object,
     govern,
-    read_delivery,
+    read_origin,
 )
 from meshtrail.sources.kubernetes.audit_values import parse_binding, parse_query, parse_uuid
 from meshtrail.sources.kubernetes.canonical_json import hash_canonical
 from meshtrail.sources.kubernetes.json_parts import part_of, text_of
 from meshtrail.sources.kubernetes.pods import read_pod
+from meshtrail.sources.kubernetes.revisions import read_delivery
 from meshtrail.sources.kubernetes.security_changes import classify_request
 from meshtrail.sources.record_rows import RecordRow
 
@@ -50,6 +51,9 @@ _OF_POD: Final = (
     *("pod_workload", "pod_service_account", "pod_node", "pod_ips", "pod_phase", "pod_version"),
     *("pod_labels", "image", "image_digest", "commit_id", "repository_url", "object_deleted_time"),
 )
+_OF_DELIVERY: Final = ("commit_id", "commit_ref", "repository_url", "image", "image_digest")
+_DELIVERING: Final = ("argoproj.io", "toolkit.fluxcd.io")
+_REPORTED: Final = frozenset({"apiVersion", "kind", "metadata", "operation", "status"})
 
 
 def read_audit_record(record: bytes) -> RecordRow:
@@ -99,6 +103,7 @@ class _AuditCall:
             verb=self._verb,
             path=self._path,
         )
+        kind = self._read_delivery(kind)
         self._columns["kind"] = kind.value
         if self._resource == "pods" and not self._group and self._shown.whole is not None:
             self._read_pod(self._shown.whole)
@@ -233,6 +238,23 @@ class _AuditCall:
             answer = Members(answered, self._problems, "responseObject.")
             self._columns["object_created_time"] = answer.moment("metadata", "creationTimestamp")
 
+    def _read_delivery(self, kind: Kind) -> Kind:
+        """What Argo CD or Flux delivered, of which they tell in their objects.
+
+        Returns:
+            The kind, where they told so and changed nothing of what they are to deliver.
+        """
+        whole = self._shown.whole
+        if whole is None or self._verb in READS or not is_below(self._group, _DELIVERING):
+            return kind
+        told = read_delivery(Members(whole))
+        if told is None:
+            return kind
+        self._columns |= {name: told.columns.get(name) for name in _OF_DELIVERY}
+        asked = part_of(self._event.value("requestObject"))
+        is_report = self._verb == "patch" and bool(asked) and asked.keys() <= _REPORTED
+        return Kind.DEPLOYMENT if is_report or self._subresource == "status" else kind
+
     def _read_pod(self, whole: Json) -> None:
         """The pod as it was then, whoever asked for it."""
         pod = read_pod(whole)
@@ -242,9 +264,9 @@ class _AuditCall:
 
     def _read_change(self, kind: Kind) -> None:
         shown = self._shown
-        delivery = read_delivery(shown.whole if shown.whole is not None else shown.patch)
+        origin = read_origin(shown.whole if shown.whole is not None else shown.patch)
         if self._columns.get("commit_id") is None:
-            self._columns["commit_id"] = find_commit(delivery)
+            self._columns["commit_id"] = find_commit(origin)
         if not self._took_effect():
             return
         is_hashed = kind in _HASHED_KINDS and self._resource != "secrets"

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Raw
 
 from meshtrail.errors import InputError
-from meshtrail.sources.json_text import check_json, count_tokens
+from meshtrail.sources.json_text import NESTING_MAX, count_tokens
 from meshtrail.sources.kubernetes.json_parts import text_of
 from meshtrail.sources.surrogates import mend_surrogates
 
@@ -59,76 +59,91 @@ class AuditEvent(NamedTuple):
     problems: list[str]
 
 
+class _RawEvent(NamedTuple):
+    """The members of an object, as they stand in it.
+
+    Attributes:
+        members: by name; of equal ones the last, as the API server reads them.
+        is_bounded: whether there is so little of all of them that each may be parsed.
+        is_mended: whether a text in it held half of a surrogate pair.
+    """
+
+    members: dict[str, Raw]
+    is_bounded: bool
+    is_mended: bool
+
+
 def read_event(record: bytes) -> AuditEvent:
     """Read a record.
 
     Raises:
         InputError: it is no audit event. The message is one of few, whatever the record says.
     """
-    text = mend_surrogates(record)
-    raw = _read_members(text)
-    if "auditID" not in raw:
+    raw = _read_members(record)
+    if "auditID" not in raw.members:
         raw = _unwrap(raw)
-    _check_version(raw)
-    problems = [] if text == record else [MENDED]
+    _check_version(raw.members)
+    problems = [MENDED] if raw.is_mended else []
     members: Json = {}
     for name in _MEMBERS:
-        if name in raw:
+        if name in raw.members:
             try:
-                members[name] = _read_value(bytes(raw[name]))
+                members[name] = _read_value(raw.members[name], is_bounded=raw.is_bounded)
             except InputError as error:
                 problems.append(f"{name}: {error.message}")
     return AuditEvent(members, problems)
 
 
-def _read_members(text: bytes) -> dict[str, Raw]:
-    """The members of an object, of equal ones the last, as the API server reads them."""
-    if count_tokens(text).depth > RECORD_NESTING_MAX:
+def _read_members(record: bytes) -> _RawEvent:
+    text = mend_surrogates(record)
+    tokens = count_tokens(text)
+    if tokens.depth > RECORD_NESTING_MAX:
         raise InputError(f"JSON nested more than {RECORD_NESTING_MAX} deep")
     try:
-        return _RAW_MEMBERS.decode(text)
+        members = _RAW_MEMBERS.decode(text)
     except msgspec.ValidationError as error:
         raise InputError(NOT_AN_OBJECT) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InputError(NOT_JSON) from error
+    is_bounded = tokens.depth <= NESTING_MAX and tokens.commas_count <= RECORD_COMMAS_MAX
+    return _RawEvent(members, is_bounded=is_bounded, is_mended=text != record)
 
 
-def _read_value(text: bytes) -> object:
+def _read_value(raw: Raw | bytes, *, is_bounded: bool = False) -> object:
     """A member's value.
 
     Raises:
         InputError: it is none, or too much.
     """
+    if not is_bounded:
+        tokens = count_tokens(bytes(raw))
+        if tokens.depth > NESTING_MAX:
+            raise InputError("nested too deeply")
+        if tokens.commas_count > RECORD_COMMAS_MAX:
+            raise InputError("holds too much")
     try:
-        check_json(text, commas_count_max=RECORD_COMMAS_MAX)
-    except InputError as error:
-        raise InputError(_plain_reason(error)) from error
-    try:
-        return msgspec.json.decode(text)
+        return msgspec.json.decode(raw)
+    except UnicodeDecodeError as error:
+        raise InputError("not UTF-8") from error
     except msgspec.DecodeError as error:
         raise InputError("holds a value that is not read") from error
 
 
-def _plain_reason(error: InputError) -> str:
-    """Why, without the numbers: reasons are counted, so there must be few."""
-    return "nested too deeply" if "nested" in error.message else "too much, or not UTF-8"
-
-
-def _unwrap(raw: dict[str, Raw]) -> dict[str, Raw]:
-    if "protoPayload" in raw:
+def _unwrap(raw: _RawEvent) -> _RawEvent:
+    if "protoPayload" in raw.members:
         raise InputError(CLOUD_AUDIT)
     for outer, *inner in _WRAPPINGS:
-        if outer in raw:
-            text = _inner_text(bytes(raw[outer]), inner)
+        if outer in raw.members:
+            text = _inner_text(raw.members[outer], inner)
             if text is not None and text.lstrip().startswith("{"):
                 return _unwrapped(text)
     return raw
 
 
-def _inner_text(text: bytes, path: list[str]) -> str | None:
+def _inner_text(raw: Raw, path: list[str]) -> str | None:
     """The text that stands there; Azure's event hubs write ``properties`` as a text as well."""
     try:
-        value = _read_value(text)
+        value = _read_value(raw)
         if path and isinstance(value, str):
             value = _read_value(value.encode())
     except InputError as error:
@@ -136,9 +151,9 @@ def _inner_text(text: bytes, path: list[str]) -> str | None:
     return text_of(value, *path) if path else value if isinstance(value, str) else None
 
 
-def _unwrapped(text: str) -> dict[str, Raw]:
+def _unwrapped(text: str) -> _RawEvent:
     try:
-        return _read_members(mend_surrogates(text.encode()))
+        return _read_members(text.encode())
     except InputError as error:
         raise InputError(BAD_WRAPPING) from error
 

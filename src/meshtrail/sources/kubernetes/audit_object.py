@@ -32,7 +32,7 @@ _COMMIT_KEYS: Final = (
     *("meshtrail.io/commit", "org.opencontainers.image.revision"),
     "app.kubernetes.io/version",
 )
-_DELIVERY_KEYS: Final = (
+_ORIGIN_KEYS: Final = (
     *_COMMIT_KEYS,
     "argocd.argoproj.io/tracking-id",
     "argocd.argoproj.io/instance",
@@ -44,7 +44,7 @@ _DELIVERY_KEYS: Final = (
     "meta.helm.sh/release-namespace",
     "app.kubernetes.io/managed-by",
 )
-_DELIVERY_CHARS_MAX: Final = 512
+_ORIGIN_CHARS_MAX: Final = 512
 
 
 class ShownObject(NamedTuple):
@@ -156,18 +156,18 @@ def govern(value: Json, *, resource: str) -> Json:
     return {**governing, "metadata": metadata} if metadata else governing
 
 
-def read_delivery(value: Json | None) -> dict[str, str]:
+def read_origin(value: Json | None) -> dict[str, str]:
     """What an object's annotations and labels say of how it came there; anyone can write them."""
     found = {}
-    for key in _DELIVERY_KEYS:
+    for key in _ORIGIN_KEYS:
         for name in ("annotations", "labels"):
             text = text_of(value, "metadata", name, key)
             if text is not None and key not in found:
-                found[key] = text[:_DELIVERY_CHARS_MAX]
+                found[key] = text[:_ORIGIN_CHARS_MAX]
     return found
 
 
-def find_commit(delivery: dict[str, str]) -> str | None:
+def find_commit(origin: dict[str, str]) -> str | None:
     """The commit that an object names as its own."""
-    commits = (read_commit(delivery.get(key)) for key in _COMMIT_KEYS)
+    commits = (read_commit(origin.get(key)) for key in _COMMIT_KEYS)
     return next((commit for commit in commits if commit is not None), None)

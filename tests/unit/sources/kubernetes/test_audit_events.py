@@ -130,7 +130,7 @@ def test_every_column_of_a_change_says_what_the_event_does() -> None:
         "commit_id": "ab" * 20,
     }
     assert detail["object"] == {"spec": POLICY["spec"]}
-    assert detail["delivery"] == {"meshtrail.io/commit": "ab" * 20}
+    assert detail["origin"] == {"meshtrail.io/commit": "ab" * 20}
     assert detail["actor"]["uid"] == "17"
     assert detail["annotations"] == {"mutation.webhook.admission.k8s.io/round_0_index_0": "{}"}
 
@@ -273,6 +273,29 @@ def test_pod_is_told_wherever_it_is_shown(verb: str, part: str, kind: str) -> No
     assert row["kind"] == kind
     assert (row["pod_node"], row["pod_ips"], row["pod_version"]) == ("n1", "10.1.2.3", "v2")
     assert (row["pod_service_account"], row["image"]) == ("web", "i:1")
+
+
+APPLICATION = {
+    "apiVersion": "argoproj.io/v1alpha1",
+    "kind": "Application",
+    "metadata": {"name": "shop", "namespace": "argocd"},
+    "spec": {"source": {"repoURL": "https://git.example/shop", "targetRevision": "main"}},
+    "status": {"sync": {"revision": "cd" * 20, "status": "Synced"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind"),
+    [({"status": {"sync": {}}}, "deployment"), ({"spec": {"source": {}}}, "config_change")],
+)
+def test_what_argo_cd_delivered_is_told_by_its_own_reports(
+    asked: dict[str, Any], kind: str
+) -> None:
+    of = {"resource": "applications", "apiGroup": "argoproj.io", "name": "shop"}
+    row = read(verb="patch", objectRef=of, requestObject=asked, responseObject=APPLICATION)
+    assert row["kind"] == kind
+    assert (row["commit_id"], row["commit_ref"]) == ("cd" * 20, "main")
+    assert "commit_id" not in read(verb="get", objectRef=of, responseObject=APPLICATION)
 
 
 @pytest.mark.parametrize(

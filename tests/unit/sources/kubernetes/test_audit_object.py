@@ -9,7 +9,7 @@ from meshtrail.sources.kubernetes.audit_object import (
     find_commit,
     find_object,
     govern,
-    read_delivery,
+    read_origin,
 )
 
 if TYPE_CHECKING:
@@ -106,12 +106,12 @@ def test_commit_is_read_from_labels_and_annotations_that_name_one(
     key: str, value: str, commit: str | None
 ) -> None:
     for place in ("labels", "annotations"):
-        assert find_commit(read_delivery({"metadata": {place: {key: value}}})) == commit
+        assert find_commit(read_origin({"metadata": {place: {key: value}}})) == commit
 
 
 def test_tools_that_delivered_are_told_at_bounded_length() -> None:
     stated = {"argocd.argoproj.io/tracking-id": "x" * 10_000, "meta.helm.sh/release-name": "web"}
-    told = read_delivery({"metadata": {"annotations": stated}})
+    told = read_origin({"metadata": {"annotations": stated}})
     assert told["meta.helm.sh/release-name"] == "web"
     assert len(told["argocd.argoproj.io/tracking-id"]) == 512
-    assert read_delivery(None) == {}
+    assert read_origin(None) == {}
