@@ -17,6 +17,7 @@ from meshtrail.sources.delivery.github import read_github
 from meshtrail.sources.delivery.gitlab import read_gitlab
 from meshtrail.sources.event_columns import explain_undecoded
 from meshtrail.sources.hubble.records import map_hubble
+from meshtrail.sources.kubernetes.audit_events import read_audit_record
 from meshtrail.sources.kubernetes.objects import read_inventory
 from meshtrail.sources.lines.envoy_json import map_envoy_json
 from meshtrail.sources.lines.istio_json import map_istio_json
@@ -66,6 +67,7 @@ MAPPINGS: Final[dict[PayloadFormat, Mapping]] = {
     PayloadFormat.ENVOY_JSON: map_envoy_json,
     PayloadFormat.ISTIO_JSON: map_istio_json,
     PayloadFormat.ISTIO_TEXT: map_istio_text,
+    PayloadFormat.KUBERNETES_AUDIT_JSON: partial(map_each, read_audit_record),
     PayloadFormat.INVENTORY: partial(map_each, read_inventory),
     PayloadFormat.GIT_LOG: partial(map_each, read_git_log),
     PayloadFormat.GITHUB: partial(map_each, read_github),
