@@ -76,7 +76,7 @@ def find_changes(text: bytes) -> int:
         text: of a commit up to its first NUL, if it has one.
     """
     # Everything but a status, git ends with a line feed.
-    return len(text) if text.endswith(b"\n") else text.rfind(b"\n") + 1
+    return text.rfind(b"\n") + 1
 
 
 def _end_of_commit(body: bytes, at: int) -> int:
