@@ -158,13 +158,13 @@ def govern(value: Json, *, resource: str) -> Json:
 
 def read_origin(value: Json | None) -> dict[str, str]:
     """What an object's annotations and labels say of how it came there; anyone can write them."""
-    found = {}
-    for key in _ORIGIN_KEYS:
-        for name in ("annotations", "labels"):
-            text = text_of(value, "metadata", name, key)
-            if text is not None and key not in found:
-                found[key] = text[:_ORIGIN_CHARS_MAX]
-    return found
+    metadata = part_of(value, "metadata")
+    stated = {**part_of(metadata, "labels"), **part_of(metadata, "annotations")}
+    return {
+        key: text[:_ORIGIN_CHARS_MAX]
+        for key in _ORIGIN_KEYS
+        if isinstance(text := stated.get(key), str) and text
+    }
 
 
 def find_commit(origin: dict[str, str]) -> str | None:
