@@ -30,11 +30,16 @@ from meshtrail.sources.counter_reference import (
     map_otlp_push,
 )
 from meshtrail.sources.lines.istio_reference import map_istio_json_line, map_istio_text_line
+from meshtrail.sources.delivery.git_log import read_git_log
+from meshtrail.sources.delivery.github import read_github
+from meshtrail.sources.delivery.gitlab import read_gitlab
+from meshtrail.sources.kubernetes.objects import read_inventory
 from meshtrail.sources.otlp_frame import Signal
 from meshtrail.sources.otlp_json import json_to_protobuf
 from meshtrail.sources.otlp_reference import map_otlp_log
 from meshtrail.sources.otlp_span_reference import map_span_record
 from meshtrail.sources.own_entries import OWN_KINDS, WHOLE_FRAMES, read_own
+from meshtrail.sources.record_rows import refer_each
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,6 +94,10 @@ _MAPPED: Final[dict[PayloadFormat, MapRecord]] = {
     PayloadFormat.OTLP_SPAN_JSON: _of_json(Signal.TRACES, map_span_record),
     PayloadFormat.ISTIO_JSON: map_istio_json_line,
     PayloadFormat.ISTIO_TEXT: map_istio_text_line,
+    PayloadFormat.INVENTORY: refer_each(read_inventory),
+    PayloadFormat.GIT_LOG: refer_each(read_git_log),
+    PayloadFormat.GITHUB: refer_each(read_github),
+    PayloadFormat.GITLAB: refer_each(read_gitlab),
 }
 
 
