@@ -16,6 +16,7 @@ from meshtrail.sources.delivery.git_log import read_git_log
 from meshtrail.sources.delivery.github import read_github
 from meshtrail.sources.delivery.gitlab import read_gitlab
 from meshtrail.sources.event_columns import explain_undecoded
+from meshtrail.sources.lines.envoy_json import map_envoy_json
 from meshtrail.sources.lines.istio_json import map_istio_json
 from meshtrail.sources.lines.istio_text import map_istio_text
 from meshtrail.sources.kubernetes.objects import read_inventory
@@ -56,6 +57,7 @@ MAPPINGS: Final[dict[PayloadFormat, Mapping]] = {
     PayloadFormat.OTLP_LOG: map_otlp_logs,
     PayloadFormat.OTLP_LOG_JSON: partial(_map_json, Signal.LOGS, map_otlp_logs),
     PayloadFormat.OTLP_SPAN_JSON: partial(_map_json, Signal.TRACES, map_otlp_spans),
+    PayloadFormat.ENVOY_JSON: map_envoy_json,
     PayloadFormat.ISTIO_JSON: map_istio_json,
     PayloadFormat.ISTIO_TEXT: map_istio_text,
     PayloadFormat.INVENTORY: partial(map_each, read_inventory),

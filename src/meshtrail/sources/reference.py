@@ -29,6 +29,7 @@ from meshtrail.sources.counter_reference import (
     map_otlp_json_push,
     map_otlp_push,
 )
+from meshtrail.sources.lines.envoy_json_reference import map_envoy_json_line
 from meshtrail.sources.lines.istio_reference import map_istio_json_line, map_istio_text_line
 from meshtrail.sources.delivery.git_log import read_git_log
 from meshtrail.sources.delivery.github import read_github
@@ -92,6 +93,7 @@ _MAPPED: Final[dict[PayloadFormat, MapRecord]] = {
     PayloadFormat.OTLP_LOG: map_otlp_log,
     PayloadFormat.OTLP_LOG_JSON: _of_json(Signal.LOGS, map_otlp_log),
     PayloadFormat.OTLP_SPAN_JSON: _of_json(Signal.TRACES, map_span_record),
+    PayloadFormat.ENVOY_JSON: map_envoy_json_line,
     PayloadFormat.ISTIO_JSON: map_istio_json_line,
     PayloadFormat.ISTIO_TEXT: map_istio_text_line,
     PayloadFormat.INVENTORY: refer_each(read_inventory),

@@ -29,7 +29,7 @@ from meshtrail.sources.columns import (
 from meshtrail.sources.envoy_messages import RbacFacts
 from meshtrail.sources.handshakes import judge_handshakes
 from meshtrail.sources.lines.istio_names import ClusterFacts, read_cluster, read_server_name
-from meshtrail.sources.streams import Reporters, StreamFacts
+from meshtrail.sources.streams import unknown_reporters
 from meshtrail.sources.timestamps import read_times
 from meshtrail.sources.tls_failures import map_failures
 
@@ -83,8 +83,7 @@ def map_istio_access(said: Mapping[str, pa.Array], out: EventColumns, *, how: Tr
         out: what to fill.
         how: what the format's word is worth at most.
     """
-    # Whoever sent a line is no party to what it tells.
-    senders = Reporters([StreamFacts()], np.zeros(out.rows_count, dtype=np.int64))
+    senders = unknown_reporters(out.rows_count)
     is_request = _is_request(said)
     _map_times(said, out)
     for name, key in _COPIED.items():
