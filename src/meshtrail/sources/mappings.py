@@ -16,10 +16,10 @@ from meshtrail.sources.delivery.git_log import read_git_log
 from meshtrail.sources.delivery.github import read_github
 from meshtrail.sources.delivery.gitlab import read_gitlab
 from meshtrail.sources.event_columns import explain_undecoded
+from meshtrail.sources.kubernetes.objects import read_inventory
 from meshtrail.sources.lines.envoy_json import map_envoy_json
 from meshtrail.sources.lines.istio_json import map_istio_json
 from meshtrail.sources.lines.istio_text import map_istio_text
-from meshtrail.sources.kubernetes.objects import read_inventory
 from meshtrail.sources.otlp_frame import Signal
 from meshtrail.sources.otlp_json import json_column_to_protobuf
 from meshtrail.sources.otlp_logs import map_otlp_logs

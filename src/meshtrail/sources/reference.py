@@ -29,12 +29,12 @@ from meshtrail.sources.counter_reference import (
     map_otlp_json_push,
     map_otlp_push,
 )
-from meshtrail.sources.lines.envoy_json_reference import map_envoy_json_line
-from meshtrail.sources.lines.istio_reference import map_istio_json_line, map_istio_text_line
 from meshtrail.sources.delivery.git_log import read_git_log
 from meshtrail.sources.delivery.github import read_github
 from meshtrail.sources.delivery.gitlab import read_gitlab
 from meshtrail.sources.kubernetes.objects import read_inventory
+from meshtrail.sources.lines.envoy_json_reference import map_envoy_json_line
+from meshtrail.sources.lines.istio_reference import map_istio_json_line, map_istio_text_line
 from meshtrail.sources.otlp_frame import Signal
 from meshtrail.sources.otlp_json import json_to_protobuf
 from meshtrail.sources.otlp_reference import map_otlp_log
