@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from google.rpc import status_pb2
 
-from meshtrail.collect import otlp, otlp_http
+from meshtrail.collect import exports, http_door
 from meshtrail.collect.authenticator import Authenticator
 from meshtrail.errors import DurabilityError, UnauthenticatedError
 from meshtrail.journal import JournalOptions
@@ -119,7 +119,7 @@ def test_a_sender_that_shows_nothing_is_refused_and_no_secret_is_told(
     async def scene(collector: Collector) -> None:
         answer = await ask(collector, export_of("a"), authorization="Bearer secret-token")
         assert answer[0] == 401
-        await collector.diag.heard("otlp_requests_refused")
+        await collector.diag.heard("requests_refused")
         assert "secret-token" not in repr(collector.diag.events)
 
     assert by_stream(play(directory, scene)) == []
@@ -205,7 +205,7 @@ def test_a_sender_that_goes_in_the_middle_of_a_body_leaves_nothing_behind(direct
 def test_a_body_that_does_not_come_is_not_waited_for(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(otlp_http, "BODY_SECONDS_MAX", 0.05)
+    monkeypatch.setattr(http_door, "BODY_SECONDS_MAX", 0.05)
 
     async def scene(collector: Collector) -> None:
         answer = await send_raw(collector, request_of(export_of("a"), connection="close")[:-3])
@@ -217,7 +217,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(
 def test_more_requests_than_may_be_under_way_are_told_when_to_come_again(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(otlp_http, "BODY_SECONDS_MAX", 60)
+    monkeypatch.setattr(http_door, "BODY_SECONDS_MAX", 60)
 
     async def scene(collector: Collector) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -231,7 +231,7 @@ def test_more_requests_than_may_be_under_way_are_told_when_to_come_again(
             go_on.set()
             assert (await slow).startswith(b"HTTP/1.1 200 ")
         assert (await ask(collector, export_of("b")))[0] == 200
-        await collector.diag.heard("otlp_senders_turned_away")
+        await collector.diag.heard("senders_turned_away")
 
     begun, go_on = asyncio.Event(), asyncio.Event()
 
@@ -258,7 +258,7 @@ def test_more_requests_than_may_be_under_way_are_told_when_to_come_again(
 def test_a_full_disk_holds_a_sender_and_then_tells_it_to_come_again(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(otlp.OtlpExports.__init__, "__kwdefaults__", {"hold_seconds_max": 0.2})
+    monkeypatch.setattr(exports.Exports.__init__, "__kwdefaults__", {"hold_seconds_max": 0.2})
     disk = SmallDisk(20_000)
 
     async def scene(collector: Collector) -> None:
