@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from meshtrail.collect.element_cut import cut_elements, holds_lines
 from meshtrail.collect.export import Cut, CutPart, StreamKind
 from meshtrail.collect.exports import sender_of
 from meshtrail.collect.http_claims import HTTP_CLAIMS, read_claims
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from meshtrail.collect.pieces import Piece
 
 RECORD_KINDS: Final = ("application/x-ndjson", JSON, "text/plain")
+
+_SPACE: Final = b" \t\r\n"
 
 RECORDS_COUNT_MAX: Final = 262_144
 """In a body: of one as large as may be, 64 bytes for each."""
@@ -67,7 +70,7 @@ class RecordExport:
     @property
     def kind(self) -> StreamKind:
         """Of its stream: one for each format."""
-        return StreamKind(f"records/{self.name}", "", HTTP_CLAIMS)
+        return StreamKind(self.name, "", HTTP_CLAIMS)
 
     def cut(self) -> Cut:
         """Cut it into its records; whatever is wrong with it stands in what is returned."""
@@ -81,12 +84,7 @@ class RecordExport:
         return CutPart(self.claims, [keep_whole(self.body)])
 
     def _cut(self) -> list[Piece]:
-        is_list = self.body.lstrip(b" \t\r\n").startswith(b"[")
-        if self.is_json and is_list and self.name not in LISTED_FORMATS:
-            raise InputError(
-                f"a JSON list: {self.name} is taken a line for each record, as {RECORD_KINDS[0]}"
-            )
-        pieces = cut_records(self.name, self.body)
+        pieces = self._cut_json() if self.is_json else cut_records(self.name, self.body)
         count = sum(piece.records_count for piece in pieces)
         is_padding = count > SMALL_RECORDS_MAX and len(self.body) < RECORD_BYTES_MIN * count
         if is_padding or count > RECORDS_COUNT_MAX:
@@ -95,6 +93,16 @@ class RecordExport:
                 f"are taken, and at most {SMALL_RECORDS_MAX} of under {RECORD_BYTES_MIN} bytes"
             )
         return pieces
+
+    def _cut_json(self) -> list[Piece]:
+        if self.name not in LISTED_FORMATS:
+            if self.body.lstrip(_SPACE).startswith(b"["):
+                raise InputError(f"a JSON list: records of {self.name} are sent a line each")
+            return cut_records(self.name, self.body)
+        if holds_lines(self.body):
+            return cut_records(self.name, self.body)
+        payload_format = RECORD_FORMATS[self.name]
+        return cut_elements(self.body, payload_format, elements_count_max=RECORDS_COUNT_MAX)
 
 
 class RecordHttp:

@@ -135,7 +135,7 @@ class WebhookExport:
     @property
     def kind(self) -> StreamKind:
         """Of its stream."""
-        return StreamKind(f"webhooks/{self.name}", "", HTTP_CLAIMS)
+        return StreamKind(self.name, "", HTTP_CLAIMS)
 
     def cut(self) -> Cut:
         """The whole body, as one record."""
