@@ -12,11 +12,16 @@ from meshtrail.sources.counter_events import (
     map_otlp_metrics,
     map_otlp_metrics_json,
 )
+from meshtrail.sources.delivery.git_log import read_git_log
+from meshtrail.sources.delivery.github import read_github
+from meshtrail.sources.delivery.gitlab import read_gitlab
 from meshtrail.sources.event_columns import explain_undecoded
+from meshtrail.sources.kubernetes.objects import read_inventory
 from meshtrail.sources.otlp_frame import Signal
 from meshtrail.sources.otlp_json import json_column_to_protobuf
 from meshtrail.sources.otlp_logs import map_otlp_logs
 from meshtrail.sources.otlp_spans import map_otlp_spans
+from meshtrail.sources.record_rows import map_each
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +54,10 @@ MAPPINGS: Final[dict[PayloadFormat, Mapping]] = {
     PayloadFormat.OTLP_LOG: map_otlp_logs,
     PayloadFormat.OTLP_LOG_JSON: partial(_map_json, Signal.LOGS, map_otlp_logs),
     PayloadFormat.OTLP_SPAN_JSON: partial(_map_json, Signal.TRACES, map_otlp_spans),
+    PayloadFormat.INVENTORY: partial(map_each, read_inventory),
+    PayloadFormat.GIT_LOG: partial(map_each, read_git_log),
+    PayloadFormat.GITHUB: partial(map_each, read_github),
+    PayloadFormat.GITLAB: partial(map_each, read_gitlab),
 }
 """By payload format: records, binary[n], with the sender of each, to their event columns."""
 

@@ -29,11 +29,16 @@ from meshtrail.sources.counter_reference import (
     map_otlp_json_push,
     map_otlp_push,
 )
+from meshtrail.sources.delivery.git_log import read_git_log
+from meshtrail.sources.delivery.github import read_github
+from meshtrail.sources.delivery.gitlab import read_gitlab
+from meshtrail.sources.kubernetes.objects import read_inventory
 from meshtrail.sources.otlp_frame import Signal
 from meshtrail.sources.otlp_json import json_to_protobuf
 from meshtrail.sources.otlp_reference import map_otlp_log
 from meshtrail.sources.otlp_span_reference import map_span_record
 from meshtrail.sources.own_entries import OWN_KINDS, WHOLE_FRAMES, read_own
+from meshtrail.sources.record_rows import refer_each
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,6 +91,10 @@ _MAPPED: Final[dict[PayloadFormat, MapRecord]] = {
     PayloadFormat.OTLP_LOG: map_otlp_log,
     PayloadFormat.OTLP_LOG_JSON: _of_json(Signal.LOGS, map_otlp_log),
     PayloadFormat.OTLP_SPAN_JSON: _of_json(Signal.TRACES, map_span_record),
+    PayloadFormat.INVENTORY: refer_each(read_inventory),
+    PayloadFormat.GIT_LOG: refer_each(read_git_log),
+    PayloadFormat.GITHUB: refer_each(read_github),
+    PayloadFormat.GITLAB: refer_each(read_gitlab),
 }
 
 
