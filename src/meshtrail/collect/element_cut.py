@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
 from meshtrail.collect.pieces import Piece
 from meshtrail.collect.record_cut import cut_lines
 from meshtrail.errors import InputError
 from meshtrail.journal import Framing
-from meshtrail.sources.json_elements import BODY_COMMAS_MAX, slice_elements
-from meshtrail.sources.json_text import check_json
+from meshtrail.sources.json_elements import slice_elements
 
 if TYPE_CHECKING:
     from meshtrail.model.entry import PayloadFormat
@@ -29,9 +26,8 @@ def holds_lines(body: bytes) -> bool:
     if not rest.strip(_SPACE):
         return False
     try:
-        check_json(first, commas_count_max=BODY_COMMAS_MAX)
-        msgspec.json.decode(first, type=msgspec.Raw)
-    except (InputError, msgspec.DecodeError):
+        slice_elements(first, elements_count_max=len(first))
+    except InputError:
         return False
     return True
 

@@ -58,20 +58,20 @@ def test_requests_are_the_bytes_that_an_apiserver_sends() -> None:
 def test_events_of_a_list_are_records_of_who_the_kubeconfig_says(
     scene: HttpScene, version: str, way: str
 ) -> None:
-    options: dict[str, Any] = {
+    options: dict[str, dict[str, Any]] = {
         "certificate": {"is_mtls": True},
         "token": {"is_tls": True, "has_tokens": True},
         "nothing": {},
-    }[way]
-    shown: dict[str, Any] = {
+    }
+    ways: dict[str, dict[str, Any]] = {
         "certificate": {"tls": scene.client(scene.sender)},
         "token": {"tls": scene.client(), "token": scene.token(source="kubernetes-audit")},
         "nothing": {},
-    }[way]
+    }
     told = []
 
     async def play_it(collector: Collector) -> None:
-        client = webhook(collector, **shown)
+        client = webhook(collector, **ways[way])
         batches = (BATCH, [make_event(7)])
         told.extend(
             [await asyncio.to_thread(client.send, batch, version=version) for batch in batches]
@@ -79,7 +79,7 @@ def test_events_of_a_list_are_records_of_who_the_kubeconfig_says(
         client.close()
 
     # Both batches come over one connection, so they are one stream.
-    ((opened, *entries),) = scene.play(scene.options(**options), play_it)
+    ((opened, *entries),) = scene.play(scene.options(**options[way]), play_it)
     assert told == [True, True]
     assert records(entries) == [encode_event(event) for event in [*BATCH, make_event(7)]]
     assert {one.payload_format for one in entries[:-1]} == {PayloadFormat.KUBERNETES_AUDIT_JSON}

@@ -64,15 +64,14 @@ def send(directory: Path, path: str, kind: str, *bodies: bytes) -> tuple[list[in
 
 DOCUMENTS: Final[dict[str, bytes]] = {
     "brackets that do not close": b"[" * DEEP,
-    "deep items": b'{"items":[' + b'{"a":[' * DEEP + b"]}" * DEEP + b"]}",
-    "deep beside the items": b'{"x":' + b"[" * DEEP + b"]" * DEEP + b',"items":[]}',
+    "deep items that do not close": b'{"items":[' + b'{"a":[' * DEEP + b"]}" * DEEP + b"]",
+    "members beside the items": b'{"items":[]' + b',"x":0' * DEEP + b"}",
     "commas": b"[" + b"0," * (1 << 20) + b"0]",
     "more items than are taken": b"[" + b"{},{},{},{}," * (RECORDS_COUNT_MAX // 4) + b"{}]",
     "items of a byte": b'{"items":[' + b"1," * 2_000 + b"1]}",
     "items twice": b'{"items":[{"a":1}],"items":[{"b":2}]}',
     "items in another spelling": b'{"items":[{"a":1}],"it\\u0065ms":[{"b":2}]}',
     "items that are none": b'{"items":{"0":{}}}',
-    "no UTF-8": b'{"items":["\xff"]}',
     "a byte order mark": b'\xef\xbb\xbf{"items":[]}',
     "zero bytes": bytes(5_000),
     "half of a pair": b'{"items":[{"a":"\\ud800"}]',
@@ -92,7 +91,8 @@ def test_document_that_is_no_list_is_refused_and_sealed_as_it_came(
 
 
 def test_items_that_are_anything_are_records_as_they_stood(directory: Path) -> None:
-    items = [b"null", b"[]", b'"text"', b'{"a":1,"a":2}', b"1e999999", b'"\\ud800"', b"\x7b\x7d"]
+    deep = b'{"a":[' * DEEP + b"]}" * DEEP
+    items = [b"null", b"[]", b'{"a":1,"a":2}', b"1e999999", b'"\\ud800"', b'"\xff"', deep]
     statuses, sealed = send(directory, AUDIT, JSON, b'{"items":[' + b", ".join(items) + b"]}")
     assert statuses == [200]
     assert [one.payload for one in sealed] == items
@@ -147,11 +147,11 @@ def test_a_packed_body_is_never_held_beyond_its_bound(
         assert (await ask(collector, GOOD, **asked))[0] == 200
         tracemalloc.start()
         try:
-            answer = await ask(collector, packed, content_encoding="gzip", **asked)
+            status_found = (await ask(collector, packed, content_encoding="gzip", **asked))[0]
             peaks.append(tracemalloc.get_traced_memory()[1])
         finally:
             tracemalloc.stop()
-        assert answer[0] == status
+        assert status_found == status
 
     play(directory, scene, message_bytes_max=MIB)
     assert peaks[0] < 8 * MIB
@@ -218,8 +218,8 @@ def test_a_long_query_or_agent_is_bounded(directory: Path) -> None:
             assert status in {400, 431}
             assert len(answer) < 500
             assert status == 431 or json.loads(answer)["code"] == 3
-        answer = await ask(collector, GOOD, path=ENVOY, kind=LINES, user_agent="x" * 30_000)
-        assert answer[0] == 200
+        taken = await ask(collector, GOOD, path=ENVOY, kind=LINES, user_agent="x" * 30_000)
+        assert taken[0] == 200
 
     ((opened, *_),) = by_stream(play(directory, scene))
     assert len(opened.payload) < 3_000

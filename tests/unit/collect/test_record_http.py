@@ -210,12 +210,8 @@ def test_a_request_that_is_refused_is_told_why_and_leaves_nothing(
 
 CANNOT_BE_CUT: dict[str, tuple[dict[str, Any], str]] = {
     "half a list": ({"body": EVENT_LIST[:-3], "path": AUDIT}, "not JSON"),
-    "text": ({"body": b"hello", "path": AUDIT}, "not JSON"),
-    "nested": ({"body": b"[" * 100_000, "path": AUDIT}, "nested 100000 deep"),
-    "nested in an item": (
-        {"body": b'{"items":[' + b'{"a":' * 5_000 + b"1" + b"}" * 5_000 + b"]}", "path": AUDIT},
-        "nested",
-    ),
+    "text": ({"body": b"hello", "path": AUDIT}, "neither an object nor a list"),
+    "nested": ({"body": b"[" * 100_000, "path": AUDIT}, "not JSON"),
     "a second list": ({"body": b'{"items":[],"items":[{}]}', "path": AUDIT}, "stands twice"),
     "a list of lines": ({"body": b"[{},{}]"}, "a line each"),
 }
