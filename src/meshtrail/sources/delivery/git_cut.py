@@ -76,7 +76,7 @@ def find_changes(text: bytes) -> int:
         text: of a commit up to its first NUL, if it has one.
     """
     # Everything but a status, git ends with a line feed.
-    return len(text) if text.endswith(b"\n") else text.rfind(b"\n") + 1
+    return text.rfind(b"\n") + 1
 
 
 def _end_of_commit(body: bytes, at: int) -> int:
@@ -109,7 +109,8 @@ def _next_nul(body: bytes, at: int) -> int:
 
 def _check_text(text: bytes, at: int) -> None:
     """Return when this is a commit's headers and message, with a status behind or without."""
-    if COMMIT_LINE.match(text) is None:
+    match = COMMIT_LINE.match(text)
+    if match is None or not text.startswith(b"tree ", match.end()):
         raise InputError(f"no commit begins at byte {at}; {_HOW}")
     blank = text.find(b"\n\n")
     rest = text[blank + 1 : find_changes(text)] if blank >= 0 else b""

@@ -41,7 +41,7 @@ class _Parts(NamedTuple):
     """A record taken apart.
 
     Attributes:
-        headers: names and values in their order; lines that go on joined by line feeds.
+        headers: names and values in their order; of a value of several lines the first.
         header_lines: as they stand in the commit itself.
         message: without the indentation.
         changes: what it did to files.
@@ -104,18 +104,13 @@ def _take_apart(record: bytes) -> _Parts:
     changes_at = find_changes(text)
     head, _, body = text[match.end() : changes_at].partition(b"\n\n")
     header_lines = head.removesuffix(b"\n")
-    headers: list[tuple[bytes, bytes]] = []
-    for line in header_lines.split(b"\n"):
-        name, _, value = line.partition(b" ")
-        if not name and headers:
-            # Lines of a signature go on with a space.
-            headers[-1] = (headers[-1][0], headers[-1][1] + b"\n" + value)
-        else:
-            headers.append((name, value))
-    lines = body.removesuffix(b"\n").split(b"\n")
-    if changes_at < len(text) and lines[-1:] == [b""]:
-        lines.pop()
-    message = b"\n".join(line.removeprefix(_INDENT) for line in lines)
+    # Lines that begin with a space go on with the header before them: the inside of a signature.
+    lines = (line.partition(b" ") for line in header_lines.split(b"\n"))
+    headers = [(name, value) for name, _, value in lines if name]
+    told = body.removesuffix(b"\n").split(b"\n")
+    if changes_at < len(text) and told[-1:] == [b""]:
+        told.pop()
+    message = b"\n".join(line.removeprefix(_INDENT) for line in told)
     return _Parts(match[1].decode(), match[2], headers, header_lines, message, record[changes_at:])
 
 
@@ -126,7 +121,7 @@ def _subject(message: bytes) -> bytes:
 
 def _signature(headers: dict[bytes, bytes]) -> str | None:
     said = headers.get(b"gpgsig") or headers.get(b"gpgsig-sha256")
-    return _SIGNATURES.get(said.partition(b"\n")[0]) if said is not None else None
+    return _SIGNATURES.get(said) if said is not None else None
 
 
 def _id_fits(parts: _Parts) -> bool | None:

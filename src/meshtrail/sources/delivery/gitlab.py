@@ -5,6 +5,7 @@ Source: GitLab documentation, "Webhook events".
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from meshtrail.errors import InputError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 OTHER: Final = "an event of GitLab that tells of no push, tag, release or deployment"
+_ZONE: Final = re.compile(r" (?:UTC|([+-][0-9]{4}))\Z")
 
 
 def read_gitlab(record: bytes) -> RecordRow:
@@ -72,7 +74,7 @@ def _read_push(said: Members) -> dict[str, Any]:
 def _read_release(said: Members) -> dict[str, Any]:
     return {
         "kind": Kind.DEPLOYMENT.value,
-        "time": _moment(said.text("released_at")) or _moment(said.text("created_at")),
+        "time": _moment(said, "released_at") or _moment(said, "created_at"),
         "actor": None,
         "operation": said.text("action"),
         "commit_id": read_commit(said.text("commit", "id")),
@@ -85,7 +87,7 @@ def _read_deployment(said: Members) -> dict[str, Any]:
     url = said.text("commit_url") or ""
     return {
         "kind": Kind.DEPLOYMENT.value,
-        "time": _moment(said.text("status_changed_at")),
+        "time": _moment(said, "status_changed_at"),
         "actor": said.text("user", "username") or said.text("user", "name"),
         "operation": said.text("status"),
         # The whole id stands in the address of its page alone.
@@ -100,18 +102,16 @@ def _read_deployment(said: Members) -> dict[str, Any]:
     }
 
 
-def _moment(said: str | None) -> int | None:
+def _moment(said: Members, *path: str) -> int | None:
     """A moment as GitLab writes it: ``2026-11-22 08:00:00 UTC``, with an offset, or RFC 3339."""
-    if said is None:
+    text = said.text(*path)
+    if text is None:
         return None
-    return parse_rfc3339(
-        said.removesuffix(" UTC") + "Z" if said.endswith(" UTC") else _joined(said)
-    )
-
-
-def _joined(said: str) -> str:
-    """The offset beside the time, and not behind a space."""
-    return said.replace(" +", "+").replace(" -", "-")
+    # What says where it holds stands beside it in RFC 3339, and not behind a space.
+    moment_ns = parse_rfc3339(_ZONE.sub(lambda zone: zone[1] or "Z", text))
+    if moment_ns is None:
+        said.note(*path, what="is no moment")
+    return moment_ns
 
 
 _EVENTS: Final[dict[str, Callable[[Members], dict[str, Any]]]] = {

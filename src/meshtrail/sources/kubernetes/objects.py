@@ -44,6 +44,11 @@ def read_inventory(record: bytes) -> RecordRow:
         return _read_object(said.value(), operation=None)
     if said.has("pod") and said.has("namespace"):
         return read_inventory_pod(said)
+    if said.has("metadata") and said.has("spec", "containers"):
+        # The API leaves out of the objects of a list what the list says of all of them.
+        return _read_pod(said.value(), operation=None)
+    if said.has("pods"):
+        raise InputError(UNCUT)
     row_of_image = read_image(said, record)
     if row_of_image is None:
         raise InputError(UNKNOWN)
