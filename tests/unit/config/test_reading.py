@@ -112,7 +112,9 @@ def test_secrets_of_webhooks_are_a_section_of_their_own(tmp_path: Path) -> None:
     ).collect
     assert read.webhooks.github_secret_file == tmp_path / "github"
     assert read.webhooks.gitlab_secret_file is None
-    with pytest.raises(ConfigError, match=r"collect\.webhooks\.github: known are github_secret_file"):
+    with pytest.raises(
+        ConfigError, match=r"collect\.webhooks\.github: known are github_secret_file"
+    ):
         make_configuration(
             {"collect": {"webhooks": {"github": "x"}}}, overrides={}, folder=tmp_path
         )
