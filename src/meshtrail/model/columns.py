@@ -138,7 +138,12 @@ COLUMNS: Final[tuple[Column, ...]] = (
         bloom=True,
     ),
     Column(23, "reporter_spiffe_id_trust", _S, _TRUST),
-    Column(24, "reporter_auth", _S, "how its stream was authenticated: mtls, xfcc, token or none"),
+    Column(
+        24,
+        "reporter_auth",
+        _S,
+        "how its stream was authenticated: mtls, xfcc, token, signature or none",
+    ),
     Column(25, "reporter_log_name", _S, "name of the access log, as claimed"),
     Column(26, "reporter_ip", _S, "address that its connection came from", short="reporter.ip"),
     Column(27, "reporter_token", _S, "name of the token that authenticated it"),
