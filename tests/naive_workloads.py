@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,6 +73,7 @@ def is_fact(row: Row) -> bool:
         and (row["object_uid"] is not None or row["object_name"] is not None)
         and (row["http_response_status_code"] or 0) < 300
         and row["audit_stage"] in {None, "ResponseComplete"}
+        and '"dry_run":true' not in (row["detail"] or "")
     )
 
 
@@ -149,8 +151,13 @@ def over(said: list[Row]) -> tuple[int, int | None, str]:
         return int(fact["at"] if planned is None else min(fact["at"], planned))
 
     gone = min((fact["at"] for fact in said if is_gone(fact)), default=FOREVER)
+
+    def finished(fact: Row) -> int:
+        detail = json.loads(fact["detail"] or "{}")
+        return min(told(fact), int(detail.get("finished_ns", FOREVER)))
+
     phase = min(
-        (told(fact) for fact in said if fact["pod_phase"] in {"Succeeded", "Failed"}),
+        (finished(fact) for fact in said if fact["pod_phase"] in {"Succeeded", "Failed"}),
         default=FOREVER,
     )
     asked = [fact["at"] for fact in said if is_deletion(fact)]

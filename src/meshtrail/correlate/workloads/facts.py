@@ -77,6 +77,10 @@ _ANSWERED: Final = "ResponseComplete"
 _GONE: Final = "deleted"
 _DELETE: Final = "delete"
 _KUBELET: Final = "system:node:"
+_FINISHED: Final = r'"finished_ns":(?P<ns>[0-9]{1,18})[,}]'
+"""When all containers of a pod had ended, likewise."""
+_DRY_RUN: Final = '"dry_run":true'
+"""A call that was to change nothing, likewise."""
 _ON_HOST: Final = '"host_network":true'
 """As the detail of a pod says it, which is JSON without spaces."""
 _PENDING: Final = "Pending"
@@ -198,8 +202,9 @@ def _is_fact(events: pa.Table) -> pa.ChunkedArray:
         pc.is_valid(events.column("object_uid")), pc.is_valid(events.column("object_name"))
     )
     is_workload = pc.equal(events.column("kind"), Kind.WORKLOAD.value)
+    is_dry = pc.fill_null(pc.match_substring(events.column("detail"), _DRY_RUN), False)  # noqa: FBT003 - the value
     is_answered = pc.and_(is_done, pc.less(status, _REFUSED_FROM))
-    return pc.and_(pc.and_(is_workload, has_name), is_answered)
+    return pc.and_(pc.and_(is_workload, has_name), pc.and_not(is_answered, is_dry))
 
 
 def _times(facts: pa.Table, name: str, instead: str | None) -> Ints:
@@ -271,7 +276,8 @@ def _ends(facts: pa.Table, at_ns: Ints, starts: Ints) -> _Ends:
     is_over = _truths(pc.is_in(phase, pa.array(_OVER)))
     # What is seen to be over may say since when.
     told_ns = np.minimum(at_ns, planned_ns)
-    phase_ns = _least(np.where(is_over, told_ns, NEVER), starts)
+    finished_ns = np.minimum(told_ns, _read_finished(facts.column("detail"), is_over))
+    phase_ns = _least(np.where(is_over, finished_ns, NEVER), starts)
     gone_ns = _least(np.where(is_gone, at_ns, NEVER), starts)
     deleted_ns = np.where(gone_ns != NEVER, gone_ns, asked_ns)
     is_by_phase = (phase_ns != NEVER) & (phase_ns <= deleted_ns)
@@ -282,6 +288,13 @@ def _ends(facts: pa.Table, at_ns: Ints, starts: Ints) -> _Ends:
         sure_ns=np.where(is_seen, sure_ns, NEVER),
         is_by_phase=is_by_phase,
     )
+
+
+def _read_finished(details: pa.ChunkedArray, is_over: Bools) -> Ints:
+    """When the containers of pods that are over had ended: int64[n], ``NEVER`` where unknown."""
+    details = pc.if_else(pa.array(is_over), as_array(details), pa.scalar(None, pa.string()))
+    found = pc.struct_field(pc.extract_regex(details, _FINISHED), "ns")
+    return integers(found, null=NEVER)
 
 
 def _versions(column: pa.ChunkedArray) -> Ints:

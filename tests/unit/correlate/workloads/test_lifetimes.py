@@ -92,6 +92,8 @@ def test_a_pod_that_had_succeeded_when_it_was_first_seen_had_the_address_before(
     ended = over | {"object_deleted_time": 60}
     runs = workload(2, 90, **API, object_created_time=50)
     assert spans(lifetimes(ended, runs)) == [("u1", 40, 60, "phase"), ("u2", 60, None, None)]
+    detail = '{"finished_ns":55,"containers":[{"finished_ns":50}]}'
+    assert spans(lifetimes(over | {"detail": detail}, runs))[0] == ("u1", 40, 55, "phase")
     # Without a word on when it ended, both may have had it.
     assert spans(lifetimes(over, runs)) == [("u1", 40, 90, "phase"), ("u2", 50, None, None)]
 
@@ -176,8 +178,9 @@ def test_a_name_in_another_cluster_is_another_pod() -> None:
 def test_what_was_refused_or_not_yet_answered_says_nothing() -> None:
     refused = workload(2, 60, **WEB, operation="delete", http_response_status_code=403)
     asked = workload(3, 61, **WEB, operation="delete", audit_stage="RequestReceived")
+    dry = workload(5, 63, **WEB, operation="delete", detail='{"dry_run":true}')
     evicted = workload(4, 62, **WEB, operation="delete", object_subresource="binding")
-    rows = lifetimes(workload(1, 50, **WEB), refused, asked, evicted)
+    rows = lifetimes(workload(1, 50, **WEB), refused, asked, evicted, dry)
     assert spans(rows) == [("u1", 50, None, None)]
 
 
