@@ -55,7 +55,7 @@ def _make_event(chance: random.Random, log_index: int) -> Row:
         object_deleted_time=choose([None, None, None, None, 105, 110]),
         reporter_cluster=choose([None, "east", "east", "east"]),
         pod_ips=choose([None, None, *ADDRESSES]),
-        detail=choose([None] * 25 + DETAILS),
+        detail=choose([*[None] * 25, *DETAILS]),
         pod_phase=choose([None, None, "Pending", "Running", "Running", "Running", "Succeeded"]),
         pod_version=choose([None, "v1", "v2"]),
         image=choose([None, "web:1"]),

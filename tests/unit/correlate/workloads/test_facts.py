@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from meshtrail.correlate.workloads.facts import NEVER, read_facts
+import pyarrow as pa
+
+from meshtrail.correlate.workloads.facts import NEVER, read_facts, shorten_details
 from tests.workload_events import workload, workload_table
 
 WEB = {"object_uid": "u1", "object_namespace": "shop", "object_name": "web-1"}
@@ -47,3 +49,21 @@ def test_a_pod_that_is_seen_alive_after_its_deletion_was_asked_for_lives_until_t
     alive = workload(2, 12, **WEB, pod_phase="Running")
     facts = read_facts(workload_table([asked, alive]))
     assert (facts.over_ns.tolist(), facts.sure_ns.tolist()) == ([12], [NEVER])
+
+
+def test_of_details_no_more_is_kept_than_facts_are_read_from() -> None:
+    details = [
+        None,
+        '{"origin":"kubectl"}',
+        '{"host_network":true,"node_ips":["10.0.0.1"]}',
+        '{"started_ns":1,"finished_ns":55,"containers":[{"finished_ns":50}],"dry_run":true}',
+    ]
+    shortened = shorten_details(pa.array(details, pa.string())).to_pylist()
+    assert shortened == ["", "", '"host_network":true', '"dry_run":true"finished_ns":55}']
+    rows = [
+        workload(1, 90, **WEB, pod_phase="Failed", detail=str(details[3]).replace("dry", "wet"))
+    ]
+    (short,) = shorten_details(pa.array([rows[0]["detail"]])).to_pylist()
+    for detail in (rows[0]["detail"], short):
+        facts = read_facts(workload_table([rows[0] | {"detail": detail}]))
+        assert facts.over_ns.tolist() == [55]
