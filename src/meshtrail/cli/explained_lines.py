@@ -95,14 +95,16 @@ def _governing_lines(one: Governing) -> Iterator[str]:
 
 def _brief_lines(one: Governing) -> Iterator[str]:
     """One of many, of which none is known to have decided."""
-    if one.in_force is None:
-        yield from _line(one.key.kind, one.key.name, "not known: the log begins later")
-        return
-    row = one.in_force.row
-    since = f"{'gone since' if one.in_force.is_removal else 'since'} "
-    since += format_moment(one.in_force.at_ns)
-    by = f"{row['operation']} by {row['actor'] or NULL}"
-    yield from _line(one.key.name, one.key.kind, since, by, f"entry {row['log_index']}")
+    told = ["not known: the log begins later"]
+    if one.in_force is not None:
+        row = one.in_force.row
+        since = "gone since" if one.in_force.is_removal else "since"
+        told = [
+            f"{since} {format_moment(one.in_force.at_ns)}",
+            f"{row['operation']} by {row['actor'] or NULL}",
+            f"entry {row['log_index']}",
+        ]
+    yield "  " + "  ".join(map(escape, (one.key.kind, one.key.name, *told)))
 
 
 def _change_lines(label: str, change: Change) -> Iterator[str]:

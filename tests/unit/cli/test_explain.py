@@ -96,4 +96,4 @@ def test_policies_are_told_of_an_event_that_names_none(
     assert main(["explain", "0"]) == exit_codes.OK
     told = capsys.readouterr().out
     assert "no policy is named; policies in the callee's namespace" in told
-    assert "the log begins later: what governed then is not known" in told
+    assert "authorizationpolicies  deny-admin  not known: the log begins later" in told
