@@ -30,7 +30,7 @@ from envoy.data.accesslog.v3 import accesslog_pb2
 from envoy.service.accesslog.v3 import als_pb2
 
 from meshtrail.errors import InputError
-from meshtrail.journal import Framing
+from meshtrail.journal import NO_ENTRIES, Framing
 from meshtrail.journal.batch import decode_batches
 from meshtrail.journal.header import decode_header
 from meshtrail.model.entry import EntryType
@@ -256,7 +256,7 @@ class JournalWatch:
                 self._take_frame(row, frame)
 
     def _take_frame(self, row: np.void, frame: bytes) -> None:
-        if row["framing"] == Framing.BLOB:
+        if row["framing"] in NO_ENTRIES:
             return
         payloads = [frame] if row["framing"] == Framing.WHOLE else records_in(frame)
         known = self.payloads.setdefault(int(row["stream"]), {})
