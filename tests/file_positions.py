@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from meshtrail.journal import FilePosition
+from meshtrail.journal import FilePosition, FileState
 
 
 def position(inode: int = 7, **changed: Any) -> FilePosition:
@@ -19,7 +19,7 @@ def position(inode: int = 7, **changed: Any) -> FilePosition:
         "line_start": None,
         "fingerprint": hashlib.sha256(b"first\n").digest(),
         "fingerprint_bytes": 6,
-        "is_ended": False,
+        "state": FileState.OPEN,
         "seen_ns": 1_700_000_000_000_000_000,
     }
     return FilePosition(**(facts | changed))

@@ -61,16 +61,26 @@ def main(argv: Sequence[str]) -> int:
     trusted = find_trusted_key(arguments, is_remembering=False)
     status = read_status(data.layout, trusted.verifier, origin=data.origin)
     now_ns = SystemClock().wall_ns()
-    ledger = select_live(read_run_files(data.layout), "ledger", now_ns=now_ns)
+    run = read_run_files(data.layout)
+    ledger = select_live(run, "ledger", now_ns=now_ns)
+    collect = select_live(run, "collect", now_ns=now_ns) or {}
     if arguments.json:
-        facts = {**status.as_json(), "ledger": ledger, "data": str(arguments.data)}
+        tail = {key: value for key, value in collect.items() if key.startswith("tail_")} or None
+        facts = {**status.as_json(), "ledger": ledger, "tail": tail, "data": str(arguments.data)}
         print(json.dumps({**facts, **trusted.as_json()}))
         return exit_codes.OK
     for line in _lines(status, now_ns=now_ns):
         print(line)
+    if collect.get("tail_files"):
+        print(_tail_line(collect))
     print(_missing_line(ledger))
     print(trusted.render())
     return exit_codes.OK
+
+
+def _tail_line(collect: dict[str, Any]) -> str:
+    files, bytes_count = collect["tail_files"], collect["tail_behind_bytes"]
+    return f"tail       {files:,} files, {bytes_count:,} bytes not read yet"
 
 
 def _missing_line(ledger: dict[str, Any] | None) -> str:

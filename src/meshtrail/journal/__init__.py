@@ -6,7 +6,12 @@ acknowledgement between them but the removal of files. Specified in docs/formats
 ``collect`` and whatever else has something to record writes one; ``log`` reads them all.
 """
 
-from meshtrail.journal.file_positions import FINGERPRINT_BYTES_MAX, FileIdentity, FilePosition
+from meshtrail.journal.file_positions import (
+    FINGERPRINT_BYTES_MAX,
+    FileIdentity,
+    FilePosition,
+    FileState,
+)
 from meshtrail.journal.frame import (
     NO_ENTRIES,
     ROW_DTYPE,
@@ -30,6 +35,7 @@ __all__ = [
     "ROW_DTYPE",
     "FileIdentity",
     "FilePosition",
+    "FileState",
     "Frame",
     "Framing",
     "GroupCommit",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
@@ -22,6 +23,17 @@ FINGERPRINT_BYTES_MAX: Final = 1_024
 
 _DIGEST_BYTES: Final = hashlib.sha256().digest_size
 _COUNTS: Final = ("device", "fingerprint_bytes", "inode", "offset", "seen_ns")
+
+
+class FileState(StrEnum):
+    """What is done with a file."""
+
+    OPEN = "open"
+    """It is read as it grows."""
+    ENDED = "ended"
+    """It was read to its end, and is remembered so that it is not read again."""
+    LEFT_OUT = "left-out"
+    """It is older than the tail, or a copy, and is not read."""
 
 
 class FileIdentity(NamedTuple):
@@ -44,8 +56,7 @@ class FilePosition(msgspec.Struct, frozen=True, kw_only=True):
             None otherwise.
         fingerprint: SHA-256 of the first ``fingerprint_bytes``.
         fingerprint_bytes: the first of those that were taken, at most ``FINGERPRINT_BYTES_MAX``.
-        is_ended: whether the file was read to its end, and is only remembered, so that it is not
-            read again.
+        state: what is done with it.
         seen_ns: when it was so, on the collector's clock.
     """
 
@@ -57,7 +68,7 @@ class FilePosition(msgspec.Struct, frozen=True, kw_only=True):
     line_start: int | None
     fingerprint: bytes
     fingerprint_bytes: int
-    is_ended: bool
+    state: FileState
     seen_ns: int
 
     @property
@@ -72,11 +83,11 @@ class FilePosition(msgspec.Struct, frozen=True, kw_only=True):
             "fingerprint": self.fingerprint.hex(),
             "fingerprint_bytes": self.fingerprint_bytes,
             "inode": self.inode,
-            "is_ended": self.is_ended,
             "line_start": self.line_start,
             "offset": self.offset,
             "path": self.path,
             "seen_ns": self.seen_ns,
+            "state": self.state.value,
             "target": self.target,
         }
 
@@ -126,7 +137,7 @@ def parse_position(plain: object) -> Told:
             target=_text(plain["target"]),
             line_start=None if line_start is None else _count(line_start),
             fingerprint=digest,
-            is_ended=plain["is_ended"] is True,
+            state=FileState(plain["state"]),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"a position without what it must say: {error!r}") from error

@@ -8,15 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshtrail.errors import InputError
-from meshtrail.journal import FINGERPRINT_BYTES_MAX, FileIdentity, FilePosition
+from meshtrail.journal import FINGERPRINT_BYTES_MAX, FileIdentity, FilePosition, FileState
 from meshtrail.journal.file_positions import FilePositions, decode_position, encode_position
 from tests.file_positions import position
 
 GOLDEN = (
     b'{"device":2049,"fingerprint":"'
     + hashlib.sha256(b"first\n").hexdigest().encode()
-    + b'","fingerprint_bytes":6,"inode":7,"is_ended":false,"line_start":null,"offset":6,'
-    b'"path":"/var/log/a.log","seen_ns":1700000000000000000,"target":"/var/log/a.log"}'
+    + b'","fingerprint_bytes":6,"inode":7,"line_start":null,"offset":6,'
+    b'"path":"/var/log/a.log","seen_ns":1700000000000000000,"state":"open",'
+    b'"target":"/var/log/a.log"}'
 )
 
 
@@ -29,7 +30,7 @@ def test_position_has_the_bytes_that_the_format_says() -> None:
     "told",
     [
         position(),
-        position(line_start=3, is_ended=True, device=2**64 - 1, fingerprint_bytes=1024),
+        position(line_start=3, state=FileState.ENDED, device=2**64 - 1, fingerprint_bytes=1024),
         # What the system calls a file need not be UTF-8.
         position(path="/var/log/\udcff\u00e9\n.log"),
         FileIdentity(1, 2),
@@ -50,7 +51,7 @@ def test_position_reads_back_as_it_was(told: FilePosition | FileIdentity) -> Non
         {"fingerprint": "00"},
         {"fingerprint": GOLDEN[30:94].decode().upper()},
         {"fingerprint_bytes": FINGERPRINT_BYTES_MAX + 1},
-        {"is_ended": None},
+        {"state": "lost"},
         {"path": None},
         {"more": 1},
     ],

@@ -57,9 +57,9 @@ def test_header_with_positions_of_files_has_them_in_its_json() -> None:
     digest = hashlib.sha256(b"first\n").hexdigest()
     wanted = (
         b'{"created_ns":5,"file":8,"open_streams":[[4,1,0,0],[9,3,1,2]],"positions":[{"device":2049,'
-        b'"fingerprint":"%b","fingerprint_bytes":6,"inode":7,"is_ended":false,"line_start":null,'
+        b'"fingerprint":"%b","fingerprint_bytes":6,"inode":7,"line_start":null,'
         b'"offset":6,"path":"/var/log/a.log","seen_ns":1700000000000000000,'
-        b'"target":"/var/log/a.log"}],"previous":{"bytes":4096,"file":7},"writer":"collect"}'
+        b'"state":"open","target":"/var/log/a.log"}],"previous":{"bytes":4096,"file":7},"writer":"collect"}'
     )
     header = replace(LATER, positions=(position(7),))
     assert header.encode() == with_json(wanted % digest.encode())
