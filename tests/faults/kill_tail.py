@@ -34,10 +34,13 @@ if TYPE_CHECKING:
     from tests.independent_audit import FoundEntry, FoundLog
 
 FORMAT = "envoy-json"
-WRITE_S = 0.002
-CAUGHT_UP_S_MAX = 60.0
-LINES_EACH_MAX = 600
+WRITE_S = 0.01
+CAUGHT_UP_S_MAX = 240.0
+"""Whoever reads is killed all the time."""
+LINES_EACH_MAX = 400
 """Lines between two rotations, at most."""
+KEPT_COUNT = 100
+"""Rotated files that are kept, as logrotate keeps some: minutes of them."""
 
 
 class Writer(threading.Thread):
@@ -69,6 +72,8 @@ class Writer(threading.Thread):
                 return
         self.rotate()
         self.rotations_count += 1
+        old = self.path.with_name(f"{self.path.name}.{self.rotations_count - KEPT_COUNT}")
+        old.unlink(missing_ok=True)
 
     def rotate(self) -> None:
         """Begin a new file."""

@@ -53,7 +53,7 @@ def main(argv: Sequence[str]) -> int:
     arguments = make_status_parser().parse_args(argv)
     from meshtrail.app.clock import SystemClock
     from meshtrail.app.data import open_data
-    from meshtrail.app.run_file import read_run_files, select_live
+    from meshtrail.app.run_file import read_run_files, select_live, select_tail
     from meshtrail.app.status import read_status
     from meshtrail.cli.trust import find_trusted_key
 
@@ -63,24 +63,18 @@ def main(argv: Sequence[str]) -> int:
     now_ns = SystemClock().wall_ns()
     run = read_run_files(data.layout)
     ledger = select_live(run, "ledger", now_ns=now_ns)
-    collect = select_live(run, "collect", now_ns=now_ns) or {}
+    tail = select_tail(run, now_ns=now_ns)
     if arguments.json:
-        tail = {key: value for key, value in collect.items() if key.startswith("tail_")} or None
         facts = {**status.as_json(), "ledger": ledger, "tail": tail, "data": str(arguments.data)}
         print(json.dumps({**facts, **trusted.as_json()}))
         return exit_codes.OK
     for line in _lines(status, now_ns=now_ns):
         print(line)
-    if collect.get("tail_files"):
-        print(_tail_line(collect))
+    if tail is not None and tail["files"]:
+        print(f"tail       {tail['files']:,} files, {tail['behind_bytes']:,} bytes not read yet")
     print(_missing_line(ledger))
     print(trusted.render())
     return exit_codes.OK
-
-
-def _tail_line(collect: dict[str, Any]) -> str:
-    files, bytes_count = collect["tail_files"], collect["tail_behind_bytes"]
-    return f"tail       {files:,} files, {bytes_count:,} bytes not read yet"
 
 
 def _missing_line(ledger: dict[str, Any] | None) -> str:

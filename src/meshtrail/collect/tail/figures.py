@@ -14,3 +14,7 @@ class TailFigures:
     def __init__(self) -> None:
         self.files_count = 0
         self.behind_bytes = 0
+
+    def as_json(self) -> dict[str, int]:
+        """Plain facts."""
+        return {"files": self.files_count, "behind_bytes": self.behind_bytes}

@@ -33,6 +33,9 @@ AWAY_NS: Final = 30_000_000_000
 MISSING_NS: Final = 5_000_000_000
 """Between renaming the old and making the new, a file is missing; for longer it is an alarm."""
 
+REMEMBERED_EACH: Final = 4
+"""Files that lie beside each that may be open."""
+
 REFUSED_EVENT: Final = "tail_file_refused"
 MISSING_EVENT: Final = "tail_file_missing"
 OVERFLOW_EVENT: Final = "tail_files_overflowed"
@@ -44,7 +47,7 @@ class FileWatch:
     Args:
         tails: which files; of two that name the same, the first counts.
         left: how far files were taken before.
-        files_max: open at once; of files that are only remembered, four times as many.
+        files_max: open at once; of files that are only remembered, ``REMEMBERED_EACH`` times that.
         line_bytes_max: of a longer line only the beginning is taken.
 
     Attributes:
@@ -82,7 +85,7 @@ class FileWatch:
     @property
     def remembers_more(self) -> bool:
         """Whether another file may be remembered."""
-        return len(self._remembered) < 4 * self._files_max
+        return len(self._remembered) < REMEMBERED_EACH * self._files_max
 
     def is_open(self, identity: FileIdentity) -> bool:
         """Whether a file is open."""
@@ -140,6 +143,11 @@ class FileWatch:
         """Note that a file or directory may not be looked at."""
         self._report(REFUSED_EVENT, path, error.strerror or repr(error))
 
+    def overflow(self, path: str) -> None:
+        """Note that there are more files than can be kept in mind."""
+        reason = f"{len(self._open)} files are open and {len(self._remembered)} lie beside them"
+        self._report(OVERFLOW_EVENT, path, reason)
+
     def close(self) -> None:
         """Close every file."""
         for file in self._open.values():
@@ -176,7 +184,7 @@ class FileWatch:
     ) -> TailedFile | None:
         """Open a file that is not open; None when it cannot be, or is gone by now."""
         if not self.has_room:
-            self._report(OVERFLOW_EVENT, path, f"{self._files_max} files are open, as many as may")
+            self.overflow(path)
             return None
         try:
             # What became a pipe meanwhile must not keep anybody waiting.
@@ -213,13 +221,14 @@ class FileWatch:
                 return
             if not is_same and position.state is FileState.OPEN:
                 lost.append(_lost_while_away(position))
-                self._siblings.doubt(position)
                 told += self._siblings.note_copies(
                     position.path,
                     position.target,
                     is_copy=partial(starts_as, position),
                     now_ns=now_ns,
                 )
+            if not is_same or not position.fingerprint_bytes:
+                self._siblings.doubt(position)
             self._remembered.take(position.identity)
         self._open[file.identity] = file
         told.append(file.position(FileState.OPEN, seen_ns=now_ns))
@@ -249,14 +258,18 @@ class FileWatch:
             yield step
             return
         try:
-            parts = file.finish()
             is_named = file.is_named
+            if is_named and not self.remembers_more:
+                # Not remembered it would be found beside its path, and be taken again.
+                self.overflow(file.path)
+                return
+            parts = file.finish()
         except OSError as error:
             self.refuse(file.path, error)
             return
         position = file.position(FileState.ENDED, seen_ns=now_ns)
         told: Told = position.identity
-        if is_named and self.remembers_more:
+        if is_named:
             self._remembered.add(position)
             told = position
         del self._open[file.identity]

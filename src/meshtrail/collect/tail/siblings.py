@@ -115,6 +115,10 @@ class Opener(Protocol):
         """Note that a file or directory may not be looked at."""
         ...
 
+    def overflow(self, path: str) -> None:
+        """Note that there are more files than can be kept in mind."""
+        ...
+
 
 class Siblings:
     """Looks through the directories of files that are read.
@@ -144,6 +148,8 @@ class Siblings:
         is_sweep = self._swept_ns is None or now_ns - self._swept_ns >= SWEEP_NS
         by_directory: dict[str, list[Family]] = defaultdict(list)
         due: set[str] = set()
+        if is_sweep:
+            self._forget_paths({family.path for family in families})
         for family in [*families, *self._gone(families)]:
             directory = os.path.dirname(family.target)  # noqa: PTH120 - names that are no UTF-8 stay what they are
             by_directory[directory].append(family)
@@ -153,15 +159,15 @@ class Siblings:
         if is_sweep:
             self._swept_ns = now_ns
             due |= {os.path.dirname(position.target) for position in self._remembered}  # noqa: PTH120 - as above
-            self._forget_paths({family.path for family in families})
         named = {family.identity for family in families if family.identity is not None}
         for directory in sorted(due):
             yield from self._look_through(directory, by_directory[directory], named, now_ns)
 
     def doubt(self, position: FilePosition) -> None:
-        """Take a path to have led elsewhere: its file is not what it was, its inode may be reused.
+        """Take a path to have led elsewhere: nothing shows that its file is what it was.
 
-        While a file is open its inode is its own; this is for what happened while none was.
+        Its inode may be reused. While a file is open its inode is its own; this is for what
+        happened while none was.
         """
         led = self._led_to.get(position.path)
         if led is not None:
@@ -243,11 +249,15 @@ class Siblings:
         if not rotated:
             return
         family = rotated[0]
-        if self._came_between(family):
+        if not self._opener.remembers_more:
+            # Taken now it could not be remembered, and would be taken again.
+            self._opener.overflow(family.path)
+            round_.unread.add(family.path)
+        elif self._came_between(family):
             yield from self._opener.open_away(found, None, family, now_ns)
             if not self._opener.is_open(found.identity):
                 round_.unread.add(family.path)
-        elif family.path in round_.current and self._opener.remembers_more:
+        elif family.path in round_.current:
             yield Step(None, [], [self._remember(found, family.path, family.target, now_ns)])
 
     def _remember_copies(
@@ -272,8 +282,9 @@ class Siblings:
                     break
 
     def _is_known(self, found: FoundFile) -> bool:
+        """Whether something was taken of a file, and it is that file: an inode may be reused."""
         position = self._remembered.recall(found)
-        return position is not None and holds(found, position)
+        return position is not None and position.fingerprint_bytes > 0 and holds(found, position)
 
     def _go_on(self, found: FoundFile, position: FilePosition, now_ns: int) -> Iterator[Step]:
         """Open what was left unfinished, or was written to after its end."""
