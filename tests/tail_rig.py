@@ -19,7 +19,7 @@ from tests.fake_clock import FakeClock
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from meshtrail.collect.tail.parts import Step
+    from meshtrail.collect.tail.steps import Step
     from meshtrail.journal import FilePosition, Frame
     from tests.collect_rig import Entry
 

@@ -27,7 +27,7 @@ from meshtrail.model.record_formats import LINE_FORMATS
 from meshtrail.note import parse_vkey
 from tests.collect_rig import decode_json
 from tests.faults.kill import END_S_MAX, UpProcess
-from tests.faults.kill_otlp import kill_one
+from tests.faults.kill_exports import kill_one
 from tests.independent_audit import read_log
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from meshtrail.collect.payloads import CollectorFacts
-    from meshtrail.collect.tail.parts import Part, Step
+    from meshtrail.collect.tail.parts import Part
+    from meshtrail.collect.tail.steps import Step
     from meshtrail.collect.tail.tailed_file import TailedFile
     from meshtrail.journal import Frame
     from meshtrail.units import UnixNanos

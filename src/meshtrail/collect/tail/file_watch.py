@@ -13,9 +13,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from meshtrail.collect.tail.found_files import FoundFile, find_files, is_named_by
-from meshtrail.collect.tail.parts import Ended, Gap, Opened, Problem, Step, TailCause
+from meshtrail.collect.tail.parts import Ended, Gap, Opened, TailCause
 from meshtrail.collect.tail.remembered import Remembered, is_long_start, starts_as
 from meshtrail.collect.tail.siblings import Family, Siblings
+from meshtrail.collect.tail.steps import Problem, Step
 from meshtrail.collect.tail.tailed_file import TailedFile
 from meshtrail.journal import FileState
 

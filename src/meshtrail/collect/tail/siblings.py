@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from meshtrail.collect.tail.found_files import is_rotated_name, list_directory, stat_file
-from meshtrail.collect.tail.parts import Gap, Step, TailCause
+from meshtrail.collect.tail.parts import Gap, TailCause
 from meshtrail.collect.tail.remembered import holds, is_unread, read_head
+from meshtrail.collect.tail.steps import Step
 from meshtrail.journal import FINGERPRINT_BYTES_MAX, FilePosition, FileState
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from meshtrail.collect.payloads import CollectorFacts
     from meshtrail.collect.tail.figures import TailFigures
     from meshtrail.collect.tail.options import TailOptions
-    from meshtrail.collect.tail.parts import Problem, Step
+    from meshtrail.collect.tail.steps import Problem, Step
     from meshtrail.journal import FilePosition, Frame
     from meshtrail.model.entry import EntryType
 

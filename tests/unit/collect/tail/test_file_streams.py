@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from meshtrail.collect.tail.file_streams import printable
-from meshtrail.collect.tail.parts import Lines, Step
+from meshtrail.collect.tail.parts import Lines
+from meshtrail.collect.tail.steps import Step
 from meshtrail.model.entry import EntryFlags, EntryType, PayloadFormat
 from meshtrail.units import UnixNanos
 from tests.collect_rig import check_streams
