@@ -137,7 +137,9 @@ class FileWatch:
         """Read a file that lies beside the path under which it was, or should have been, found."""
         file = self._open_file(found, family.tail, path=family.path, target=family.target)
         if file is not None:
-            file.away_ns = file.touched_ns = now_ns
+            is_read = position is not None and position.offset == found.size
+            # Nothing came since it was left: it need not be waited for anew after each restart.
+            file.away_ns = position.seen_ns if position is not None and is_read else now_ns
             yield from self._begin(file, found, position, now_ns)
 
     def refuse(self, path: str, error: OSError) -> None:
@@ -232,7 +234,8 @@ class FileWatch:
                 self._siblings.doubt(position)
             self._remembered.take(position.identity)
         self._open[file.identity] = file
-        told.append(file.position(FileState.OPEN, seen_ns=now_ns))
+        seen_ns = now_ns if lost or position is None else position.seen_ns
+        told.append(file.position(FileState.OPEN, seen_ns=seen_ns))
         yield Step(file, [Opened(_describe(file, found)), *lost], told)
 
     def _read(self, file: TailedFile, now_ns: int) -> Step | None:

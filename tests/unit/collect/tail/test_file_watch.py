@@ -147,6 +147,21 @@ def test_lines_from_before_a_rotation_while_nobody_looked_are_read(scene: Scene)
     check_streams(scene.entries())
 
 
+def test_a_rotated_file_that_was_read_ends_in_spite_of_many_restarts(scene: Scene) -> None:
+    scene.append(b"one\n")
+    scene.turn()
+    scene.path.rename(scene.beside("a.log.1"))
+    scene.append(b"two\n")
+    for _ in range(5):
+        scene.turn(AWAY_SECONDS // 4)
+        scene.crash()
+    assert sorted(position.state.value for position in scene.positions()) == ["ended", "open"]
+    scene.beside("a.log.1").unlink()
+    for _ in range(8):
+        scene.turn(11)
+    assert (scene.lines(), scene.gaps()) == ([b"one", b"two"], [])
+
+
 def test_what_lay_beside_a_path_before_it_was_first_seen_is_not_read(scene: Scene) -> None:
     scene.append(b"older\n", scene.beside("a.log.1"))
     scene.append(b"other\n", scene.beside("b.log.1"))
