@@ -133,8 +133,6 @@ def _outline(text: bytes) -> _Outline:
         depths = np.cumsum(steps, dtype=np.int32) + np.int32(depth)
         depth = int(depths[-1]) if len(depths) else depth
         levels = depths + (steps < 0)
-        if len(levels) and levels.min() < 1:
-            raise InputError(NOT_JSON)
         kept = levels <= _LEVEL_MAX
         parts.append((at[kept] + start, found[kept], levels[kept]))
     if depth or is_inside:
