@@ -42,6 +42,14 @@ def test_list_that_is_null_is_empty_as_go_writes_it() -> None:
     assert cut(b'{"kind":"EventList","items": null }') == []
 
 
+def test_half_of_a_surrogate_pair_refuses_nobody_and_stays_as_it_was_sent() -> None:
+    elements = [b'{"a":"\\ud800"}', b'{"a": "\\\\ud800\\udfff" }', b'["\\ud83d\\ude00"]']
+    whole = b'{ "a": {"a":"\\udfff"}, "items": [ ' + b" , ".join(elements) + b"] }"
+    assert cut(whole) == elements
+    assert cut(b"[" + b",".join(elements) + b"]") == elements
+    assert cut(b" " + elements[0] + b"\n") == elements[:1]
+
+
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
