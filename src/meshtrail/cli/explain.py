@@ -29,8 +29,10 @@ _ABOUT = """
     too.
 """
 _EXAMPLES = (
-    ("meshtrail search 'decision:denied' --limit 1", "The last request that was denied."),
-    ("meshtrail explain 4711", "What stands behind it."),
+    (
+        "meshtrail explain 4711",
+        "What stands behind entry 4711, such as the last of `meshtrail search 'decision:denied'`.",
+    ),
     ("meshtrail explain 4711 --json", "The same as one JSON object."),
 )
 
