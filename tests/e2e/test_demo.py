@@ -143,7 +143,7 @@ def ask_http(text: str, path: str) -> int:
 def test_demo_ends_by_itself_and_every_claim_of_every_step_holds(told: Told) -> None:
     assert told.exit_status == 0, told.text
     assert re.findall(r"^\d+\. (.*)$", told.text, re.MULTILINE) == [*STEPS]
-    assert re.search(r"^12 steps, all \d+ claims held \(\d+ s\)$", told.text, re.MULTILINE)
+    assert re.search(r"^14 steps, all \d+ claims held \(\d+ s\)$", told.text, re.MULTILINE)
     assert "✗" not in told.text
 
 
@@ -200,7 +200,7 @@ def test_demo_that_is_kept_runs_on_and_a_claim_that_failed_is_its_status(tmp_pat
     assert process.returncode == 1
     assert "✗ plain Python says PROVEN of all 5" in text
     assert "  seen      'PROVEN: 0 entries'" in text
-    assert re.search(r"^12 steps, 1 of \d+ claims did not hold", text, re.MULTILINE)
+    assert re.search(r"^14 steps, 1 of \d+ claims did not hold", text, re.MULTILINE)
     assert processes_of(tmp_path) == {}
 
 
