@@ -33,8 +33,7 @@ if TYPE_CHECKING:
     from tests.e2e.logged_mesh import World
     from tests.e2e.wired_proxy import Config
 
-Moment = tuple[int, str | None, bool]
-"""When something was logged, which moment of it, and whether by a TCP proxy."""
+FLUSHED = ("--file-flush-interval-msec", "50")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,27 +63,35 @@ def pieces(world: World) -> Config:
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Both:
     with running_world(tmp_path_factory.mktemp("file")) as world:
-        received = world.received.als
-        with Envoy("both", sidecar(world, pieces(world)), directory=world.directory) as envoy:
+        config = sidecar(world, pieces(world))
+        with Envoy("both", config, directory=world.directory, options=FLUSHED) as envoy:
             ports = envoy.ports()
             send_everything(world, ports)
             config = source(world, pieces(world), inbound=ports["inbound"])
-            with Envoy("source", config, directory=world.directory) as calling:
+            with Envoy("source", config, directory=world.directory, options=FLUSHED) as calling:
                 assert wired.get_plain(calling.ports()["outbound"], "/mesh") == 200
-                wait_for(received, RECORDS_COUNT - 1)
-            wait_for(received, RECORDS_COUNT)
-        # A proxy that ends has written all.
-        written = (world.directory / "lines").read_bytes().split(b"\n")[:-1]
+                # The connection between the two ends with the one that calls.
+                wait_for(world, RECORDS_COUNT - 1)
+            wait_for(world, RECORDS_COUNT)
+        written = lines_of(world)
         # From nobody, as lines are.
         nobody = opened(None, auth="none")
-        lines = [("", PayloadFormat.ENVOY_JSON, line) for line in written]
-        return Both(in_order(events(received, nobody)), in_order(events(lines, nobody)), written)
+        # Two events of one moment are kept apart by their place in the file.
+        lines = [(f"{at}", PayloadFormat.ENVOY_JSON, line) for at, line in enumerate(written)]
+        als = events(world.received.als, nobody)
+        return Both(in_order(als), in_order(events(lines, nobody)), written)
 
 
-def wait_for(received: list[tuple[str, PayloadFormat, bytes]], count: int) -> None:
+def lines_of(world: World) -> list[bytes]:
+    """The whole lines that the file holds."""
+    return (world.directory / "lines").read_bytes().split(b"\n")[:-1]
+
+
+def wait_for(world: World, count: int) -> None:
+    """Wait until so many records of each kind are there."""
     wait_until(
-        lambda: len(received) >= count,
-        f"{count} records have come",
+        lambda: min(len(world.received.als), len(lines_of(world))) >= count,
+        f"{count} records of both kinds are there",
         seconds_max=ARRIVAL_S_MAX,
     )
 

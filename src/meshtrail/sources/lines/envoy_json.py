@@ -56,6 +56,11 @@ class JsonLines(AttributeFacts):
         self.is_request = is_of_request(log_type)
         silent = np.flatnonzero(~self.is_envoy).tolist()
         self.bad = dict.fromkeys(silent, NO_ACCESS_LOG) | self._lines.bad | bare.bad
+        self._is_of = {
+            Told.BOTH: self.is_envoy,
+            Told.REQUEST: self.is_request,
+            Told.CONNECTION: self.is_envoy & ~self.is_request,
+        }
         self._texts: dict[str, pa.Array] = {}
 
     def said(self, key: str) -> pa.Array:
@@ -65,11 +70,8 @@ class JsonLines(AttributeFacts):
     def text(self, key: str) -> pa.Array:
         """As ``AttributeFacts.text``."""
         if key not in self._texts:
-            text, told = self.said(key), _TOLD[key]
-            if told is not Told.BOTH:
-                is_of = self.is_request if told is Told.REQUEST else ~self.is_request
-                text = mask_null(text, is_of)
-            self._texts[key] = text
+            text, is_of = self.said(key), self._is_of[_TOLD[key]]
+            self._texts[key] = text if is_of.all() else mask_null(text, is_of)
         return self._texts[key]
 
 
