@@ -21,6 +21,10 @@ COMMANDS: Final = {
         "a mesh of real Envoys, a staged breach, a guided investigation",
     ),
     "up": ("meshtrail.cli.up", "record: receive, journal and seal, on this machine"),
+    "import": (
+        "meshtrail.cli.import_files",
+        "put files of access logs, flows, audit events and more into the log",
+    ),
     "status": ("meshtrail.cli.status", "what is recorded and sealed"),
     "completeness": ("meshtrail.cli.completeness", "what is missing, and why"),
     "search": (
@@ -41,7 +45,7 @@ COMMANDS: Final = {
 }
 
 NOT_BUILT: Final = (
-    "config", "import", "path", "reach", "replay", "timeline", "witness",
+    "config", "path", "reach", "replay", "timeline", "witness",
 )  # fmt: skip
 """Commands that are promised: they say that they are not built yet, rather than be unknown."""
 

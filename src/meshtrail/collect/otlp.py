@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
     from meshtrail.collect.clock import CollectorClock
     from meshtrail.collect.diag import Diag
-    from meshtrail.collect.otlp_cut import Export, Piece
+    from meshtrail.collect.otlp_cut import Export
     from meshtrail.collect.otlp_streams import Caller, OtlpStreams
     from meshtrail.collect.peer import Peer
+    from meshtrail.collect.pieces import Piece
     from meshtrail.collect.stream import Stream
     from meshtrail.collect.tally import Tally
     from meshtrail.journal import Frame, RecentExports

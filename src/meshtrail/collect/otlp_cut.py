@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from meshtrail.collect.pieces import COUNTER_FORMATS, Piece
 from meshtrail.errors import InputError, MeshtrailError
 from meshtrail.journal import Framing
 from meshtrail.model.entry import PayloadFormat
@@ -24,10 +25,6 @@ SERVICES: Final = {
 _PROTOBUF: Final = {
     Signal.LOGS: PayloadFormat.OTLP_LOG,
     Signal.TRACES: PayloadFormat.OTLP_SPAN,
-}
-_COUNTERS: Final = {
-    False: PayloadFormat.OTLP_METRICS,
-    True: PayloadFormat.OTLP_METRICS_JSON,
 }
 _JSON: Final = {
     Signal.LOGS: PayloadFormat.OTLP_LOG_JSON,
@@ -48,20 +45,6 @@ class Export:
     body: bytes
     signal: Signal
     is_json: bool
-
-
-class Piece(NamedTuple):
-    """Bytes that become one frame."""
-
-    data: bytes
-    records_count: int
-    framing: Framing
-    payload_format: PayloadFormat
-
-    @property
-    def is_counters(self) -> bool:
-        """Whether it is what a proxy counted, and no record."""
-        return self.payload_format in _COUNTERS.values()
 
 
 class CutPart(NamedTuple):
@@ -148,7 +131,7 @@ def _cut_metrics(export: Export) -> list[CutPart]:
     pieces = [] if is_plain else [_whole(export.body)]
     if records_count:
         counters = cut_otlp_metrics(export.body, is_json=export.is_json)
-        pieces.append(Piece(counters.payload, 1, Framing.WHOLE, _COUNTERS[export.is_json]))
+        pieces.append(Piece(counters.payload, 1, Framing.WHOLE, COUNTER_FORMATS[export.is_json]))
     if not pieces:
         return []
     return [CutPart(resources.pop() if len(resources) == 1 else None, pieces)]

@@ -28,6 +28,7 @@ from meshtrail.correlate.reporters import KEY_COLUMNS, OVERFLOW, Reporters, rows
 from meshtrail.correlate.shared_keys import KEY_USE_COLUMNS, SharedKeys
 from meshtrail.correlate.statements import Cause
 from meshtrail.model.event import Kind
+from meshtrail.model.record_formats import LINE_FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -86,6 +87,9 @@ _CAUSES: Final = {
     LossKind.GIVEN_UP: Cause.UNKNOWN,
     LossKind.NOT_WRITTEN: Cause.NOT_WRITTEN,
 }
+_LINES: Final = pa.array(list(LINE_FORMATS))
+"""Sources of lines: files and shippers are no proxies, and what is imported may be years old. They
+are counted as received; nothing is expected of them."""
 _BROKEN: Final = frozenset({"cancelled", "error"})
 _OWN: Final = "meshtrail"
 
@@ -211,9 +215,10 @@ class Ledger:
         self._take_counts(events, numbers)
         self._take_streams(events, numbers)
         self._clocks.take(events, numbers)
-        self._clocks.take_pairs(self._pairs.take(events), self._reporters)
+        sent = _sent_by_proxies(events)
+        self._clocks.take_pairs(self._pairs.take(sent), self._reporters)
         if self.keys is not None:
-            self._noticed += self.keys.take(events)
+            self._noticed += self.keys.take(sent)
         received = events.column("received_time").to_numpy()
         self._last_ns = int(received[-1])
         heard = np.flatnonzero(numbers >= 0)
@@ -228,10 +233,12 @@ class Ledger:
         parts = _parts(events)
         minutes = events.column("received_time").to_numpy() // MINUTE_NS
         is_read = pc.not_equal(events.column("kind"), Kind.UNDECODED.value).to_numpy()
+        is_sent = ~_is_line(events).to_numpy()
         for number, rows in rows_by_number(np.where(is_record, numbers, -1)):
             proxy = self._proxies[number]
             first = rows[~is_again[rows]]
-            proxy.account.add_records(Ends(*(ends[first[is_part[first]]] for is_part in parts)))
+            sent = first[is_sent[first]]
+            proxy.account.add_records(Ends(*(ends[sent[is_part[sent]]] for is_part in parts)))
             proxy.minutes.add("received", minutes[first])
             proxy.minutes.add("duplicates", minutes[rows[is_again[rows]]])
             proxy.minutes.add("undecoded", minutes[first[~is_read[first]]])
@@ -371,6 +378,16 @@ def _parts(events: pa.Table) -> tuple[npt.NDArray[np.bool_], ...]:
         pc.and_(is_connection, pc.is_null(moment)).to_numpy(),
         is_als.to_numpy(),
     )
+
+
+def _is_line(events: pa.Table) -> pa.ChunkedArray:
+    return pc.is_in(events.column("source"), value_set=_LINES)
+
+
+def _sent_by_proxies(events: pa.Table) -> pa.Table:
+    """The events without those of lines; most of the time there are none of these."""
+    is_line = _is_line(events)
+    return events.filter(pc.invert(is_line)) if pc.any(is_line).as_py() else events
 
 
 def _reason(event: dict[str, Any]) -> str | None:

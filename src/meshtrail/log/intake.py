@@ -23,6 +23,7 @@ from meshtrail.model.entry import (
     headers_array,
     prefix_payload,
 )
+from meshtrail.model.record_formats import LINE_FORMATS
 from meshtrail.sources.als_slices import slice_messages
 from meshtrail.sources.line_slices import slice_lines
 from meshtrail.sources.otlp_frame import SMALL_REPEATED_TIMES_MAX
@@ -36,16 +37,7 @@ if TYPE_CHECKING:
     from meshtrail.units import UnixNanos
 
 _ALS_FORMATS: Final = (PayloadFormat.ALS_HTTP, PayloadFormat.ALS_TCP)
-_LINE_FORMATS: Final = (
-    PayloadFormat.KUBERNETES_AUDIT_JSON,
-    PayloadFormat.ENVOY_JSON,
-    PayloadFormat.ISTIO_JSON,
-    PayloadFormat.ISTIO_TEXT,
-    PayloadFormat.ZTUNNEL,
-    PayloadFormat.LINKERD,
-    PayloadFormat.HUBBLE,
-    PayloadFormat.INVENTORY,
-)
+_LINE_FORMATS: Final = tuple(LINE_FORMATS.values())
 _OTLP_FORMATS: Final = (PayloadFormat.OTLP_LOG, PayloadFormat.OTLP_SPAN)
 _USUAL_RECORD_BYTES: Final = 1_024
 _ENTRY_TYPES: Final = tuple(EntryType)

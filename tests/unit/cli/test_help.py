@@ -38,6 +38,7 @@ def test_the_commands_are_those_that_were_promised_and_each_has_its_module() -> 
         "up": "meshtrail.cli.up",
         "status": "meshtrail.cli.status",
         "completeness": "meshtrail.cli.completeness",
+        "import": "meshtrail.cli.import_files",
         "search": "meshtrail.cli.search",
         "trace": "meshtrail.cli.trace",
         "verify": "meshtrail.cli.verify",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from meshtrail.correlate import reporters
 from meshtrail.correlate.ledger import Ledger
@@ -14,11 +16,9 @@ from meshtrail.model.entry import EntryType
 from meshtrail.sources.counter_detail import Tally
 from meshtrail.sources.counter_families import find_counter
 from tests.unit.correlate.ledger_events import BEGIN, at, count, record, table
-from tests.unit.correlate.ledger_said import counts, gaps, run
+from tests.unit.correlate.ledger_said import counts, findings, gaps, minutes, run
 
 if TYPE_CHECKING:
-    import pytest
-
     from tests.unit.correlate.ledger_events import Row
 
 
@@ -80,3 +80,26 @@ def test_a_door_too_many_makes_nothing_missing() -> None:
         for end_s in [*([3] * 128), *([25] * 2)]
     ]
     assert gaps(*ended, *(count_of(at_s, 64 + (at_s > 20)) for at_s in range(10, 60, 10))) == []
+
+
+@pytest.mark.parametrize("source", ["envoy-json", "hubble"])
+def test_lines_are_received_and_nothing_is_expected_of_whoever_wrote_them(source: str) -> None:
+    call: dict[str, Any] = {
+        "side": "source",
+        "dst_ip": "10.0.0.2",
+        "dst_port": 80,
+        "source": source,
+    }
+    call |= {
+        "dst_port": 80,
+        "envoy_upstream_local_ip": "10.0.0.1",
+        "envoy_upstream_local_port": 50_000,
+    }
+    lines = [record(at_s, **call) for at_s in range(1, 60)]
+    # Other records of the other end, so that it counts as one that reports.
+    others = [record(at_s, who="db", dst_ip="10.0.0.2", dst_port=80) for at_s in range(1, 60)]
+    assert findings(*lines, *others) == []
+    assert sum(one["received"] for one in minutes(*lines)) == 59
+    # They fill no hole in what the proxy of that name sends itself.
+    lost = gaps(*lines, *counts(written=[1, 3]))
+    assert sum(gap["missing_min"] for gap in lost) == 3
