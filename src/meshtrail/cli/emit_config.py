@@ -126,7 +126,7 @@ def _add_envoy_options(parser: argparse.ArgumentParser) -> None:
         "--access-log-file",
         metavar="PATH",
         help="have access logs written to this file as JSON lines instead of being sent, for "
-        "`meshtrail import --format envoy-json` or a shipper; /dev/stdout is one",
+        "`meshtrail import envoy-json` or a shipper; /dev/stdout is one",
     )
     parser.add_argument_group("envoy: spans").add_argument(
         "--service-name", metavar="NAME", help="what the proxy's spans call its service"
