@@ -2,47 +2,46 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from envoy.service.accesslog.v3 import als_pb2
 from opentelemetry.proto.resource.v1 import resource_pb2
 
-from meshtrail.demo.authority import Authority, Identity
 from meshtrail.model.entry import PayloadFormat
 from meshtrail.model.event import BY_NAME
 from meshtrail.model.otlp_attributes import ATTRIBUTES
-from tests.als_records import derive, derive_both, entry, opened
 from tests.e2e import wired_proxy as wired
-from tests.e2e.wired_proxy import LOOPBACK, Caller, Config
-from tests.otlp_records import cut_export, fields_of
-from tests.rig.configuration import upstream_mtls
+from tests.e2e.logged_mesh import (
+    ARRIVAL_S_MAX,
+    FRONTEND,
+    PAYMENTS,
+    PLACES,
+    RECORDS_COUNT,
+    REQUESTS_COUNT,
+    TO_PAYMENTS,
+    Key,
+    Row,
+    World,
+    different,
+    events,
+    running_world,
+    send_everything,
+    sidecar,
+    source,
+    with_logs_of,
+)
+from tests.e2e.wired_proxy import LOOPBACK, Config
+from tests.otlp_records import cut_export
 from tests.rig.envoy import Envoy
 from tests.rig.otlp_receiver import running_otlp_receiver
-from tests.rig.receiver import running_receiver
 from tests.rig.recorder import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
-Row = dict[str, Any]
-Key = tuple[str, int, str | None]
-
-IDENTIFIER = 1
-ALS_FORMATS = {2: PayloadFormat.ALS_HTTP, 3: PayloadFormat.ALS_TCP}
-"""Field numbers of a message of the access log service, and what is in them."""
-
-ARRIVAL_S_MAX = 30.0
-TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-FRONTEND = "spiffe://cluster.local/ns/shop/sa/frontend"
-PAYMENTS = "spiffe://cluster.local/ns/shop/sa/payments"
-PLACES = ("listener", "http_connection_manager", "tcp_proxy")
 LOG_NAMES = {f"{place}_envoy_accesslog" for place in ("http", "tcp", "listener")}
-OF_THE_ENTRY = {"log_index", "seq", "source", "payload_format", "reporter_log_name"}
 FROM_NEITHER = {
     "decode_error": "only a record that cannot be read has one",
     "parent_span_id": "of spans",
@@ -60,177 +59,37 @@ FROM_NEITHER = {
     "reporter_token": "the stream of this test has none",
     "reporter_conflict": "the stream of this test has none",
 }
-REQUESTS_COUNT = 13 + 2
-RECORDS_COUNT = 2 * REQUESTS_COUNT + 2 + 2 * 2 + 2
-"""Requests, one of them at both ends, and as many connections for them; two TCP connections at
-their ends and, in their own log, as the upstream was reached and at their ends again; two
-handshakes."""
-TO_PAYMENTS = "outbound|8080||payments.shop.svc.cluster.local"
 
 
 @dataclass(slots=True)
-class Received:
-    """What both receivers took."""
+class Exports:
+    """What the OTLP receiver took."""
 
-    als: list[tuple[str, PayloadFormat, bytes]] = field(default_factory=list)
-    otlp: list[tuple[bytes, bytes]] = field(default_factory=list)
-    _log_names: dict[int, str] = field(default_factory=dict)
+    records: list[tuple[bytes, bytes]] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def take_als(self, stream: int, data: bytes) -> None:
+    def take(self, data: bytes) -> None:
         with self._lock:
-            # By hand: a record that holds other bytes than UTF-8 makes its message no protobuf.
-            for number, part in fields_of(data):
-                if number == IDENTIFIER:
-                    identifier = als_pb2.StreamAccessLogsMessage.Identifier.FromString(part)
-                    self._log_names[stream] = identifier.log_name
-                    continue
-                name, payload_format = self._log_names[stream], ALS_FORMATS[number]
-                self.als += [(name, payload_format, record) for _, record in fields_of(part)]
-
-    def take_otlp(self, data: bytes) -> None:
-        with self._lock:
-            self.otlp += cut_export(data)
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """Certificates, upstreams and both receivers."""
-
-    authority: Authority
-    payments: Identity
-    frontend: Identity
-    rogue: Identity
-    grpc_port: int
-    echo_port: int
-    als_port: int
-    otlp_port: int
-    received: Received
-    directory: Path
+            self.records += cut_export(data)
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    directory = tmp_path_factory.mktemp("otlp")
-    authority, received = Authority(directory / "certificates"), Received()
-    with contextlib.ExitStack() as stack:
-        yield World(
-            authority=authority,
-            payments=authority.issue("ns/shop/sa/payments", is_named_localhost=True),
-            frontend=authority.issue("ns/shop/sa/frontend"),
-            rogue=authority.issue("ns/dev/sa/rogue"),
-            grpc_port=stack.enter_context(wired.running_grpc_upstream()),
-            echo_port=stack.enter_context(wired.running_echo_upstream()),
-            als_port=stack.enter_context(running_receiver(received.take_als)),
-            otlp_port=stack.enter_context(running_otlp_receiver(received.take_otlp)),
-            received=received,
-            directory=directory,
-        )
+    with running_world(tmp_path_factory.mktemp("otlp")) as world:
+        yield world
 
 
-def pieces_of_both(world: World) -> Config:
+def pieces_of_both(world: World, otlp_port: int) -> Config:
     """What is printed for both kinds of log, at the places of one of them."""
     [pieces] = wired.emit("envoy", "--address", f"{LOOPBACK}:{world.als_port}")
-    [of_otlp] = wired.emit("envoy", "--otlp", "--address", f"{LOOPBACK}:{world.otlp_port}")
+    [of_otlp] = wired.emit("envoy", "--otlp", "--address", f"{LOOPBACK}:{otlp_port}")
     [otlp_cluster] = of_otlp["clusters"]
     otlp_cluster["name"] = otlp_cluster["load_assignment"]["cluster_name"] = "otlp"
     for place in PLACES:
         for log in of_otlp[place]["access_log"]:
             log["typed_config"]["grpc_service"] = {"envoy_grpc": {"cluster_name": "otlp"}}
-            pieces[place]["access_log"].append(log)
-    for log in pieces["tcp_proxy"]["access_log"]:
-        # As printed but for the filter, which waits a minute for its first record.
-        del log["filter"]
     pieces["clusters"].append(otlp_cluster)
-    return pieces
-
-
-def source(world: World, inbound: int) -> Config:
-    """The configuration of a proxy that calls the other one through mTLS."""
-    pieces = pieces_of_both(world)
-    tls = upstream_mtls(world.authority, world.frontend, peer=PAYMENTS, sni=wired.SERVER_NAME)
-    http = wired.http_manager(
-        added=pieces["http_connection_manager"],
-        routes=[{"match": {"prefix": "/"}, "route": {"cluster": TO_PAYMENTS}}],
-        policies=False,
-    )
-    return wired.bootstrap(
-        listeners=[wired.listener("outbound", [http], added=pieces["listener"])],
-        clusters=[*pieces["clusters"], wired.cluster(TO_PAYMENTS, inbound, tls=tls)],
-    )
-
-
-def sidecar(world: World) -> Config:
-    """A whole configuration with the pieces of both kinds of log at their places."""
-    pieces = pieces_of_both(world)
-    http, tcp = pieces["http_connection_manager"], pieces["tcp_proxy"]
-    added = pieces["listener"]
-    of_tls = {**added, **pieces["tls_listener"]}
-    tls = wired.downstream_tls(world.authority, world.payments)
-    retry = {"retry_on": "connect-failure,reset", "num_retries": 2}
-    to_application = {"cluster": "inbound|8080||"}
-    routes: list[Config] = [
-        {"name": "rpc", "match": {"prefix": "/shop.v1."}, "route": to_application},
-        {
-            "name": "broken",
-            "match": {"prefix": "/broken"},
-            "route": {"cluster": "broken-tls", "retry_policy": retry},
-        },
-        wired.answer("/", 200),
-    ]
-    guarded = wired.tcp_proxy(added=tcp, cluster="inbound|9000||", allowed=[FRONTEND])
-    to_ledger = [{"match": {"prefix": "/"}, "route": {"cluster": "outbound|443||ledger"}}]
-    renamed = wired.cluster("outbound|443||ledger", world.echo_port, tls=wired.upstream_tls())
-    return wired.bootstrap(
-        listeners=[
-            wired.listener(
-                "inbound", [wired.http_manager(added=http, routes=routes)], added=of_tls, tls=tls
-            ),
-            wired.listener("inbound-tcp", guarded, added=of_tls, tls=tls),
-            wired.listener(
-                "outbound",
-                [wired.http_manager(added=http, routes=to_ledger, policies=False)],
-                added=added,
-            ),
-        ],
-        clusters=[
-            *pieces["clusters"],
-            wired.cluster("inbound|8080||", world.grpc_port, is_http2=True),
-            wired.cluster("inbound|9000||", world.echo_port),
-            wired.cluster("broken-tls", world.echo_port, tls=wired.upstream_tls()),
-            # Statistics have another name for it, records do not.
-            {**renamed, "alt_stat_name": "ledger"},
-        ],
-    )
-
-
-def send_everything(world: World, ports: dict[str, int]) -> None:
-    """Requests of every kind, RPCs, denials, retries, TCP, failed handshakes."""
-    caller, inbound = Caller(world.authority.client_context(world.frontend)), ports["inbound"]
-    usual = {"user-agent": 'a "b" 200 -', "x-forwarded-for": "192.0.2.7"}
-    assert caller.get(inbound, "/pay?amount=42", {**usual, "traceparent": TRACEPARENT}) == 200
-    assert caller.get(inbound, "/b3", {"b3": TRACEPARENT[3:52]}) == 200
-    multi = {"x-b3-traceid": TRACEPARENT[3:35], "x-b3-spanid": TRACEPARENT[36:52]}
-    assert caller.get(inbound, "/odd", {**multi, "x-request-id": "order-7"}) == 200
-    form = {"content-type": "application/x-www-form-urlencoded"}
-    assert caller.get(inbound, "/form", form, method="POST") == 200
-    assert caller.get(inbound, "/admin", {}) == 403
-    assert caller.get(inbound, "/broken", {}) == 503
-    assert caller.get(inbound, "/dash", {"user-agent": "-"}) == 200
-    odd = {"user-agent": "x\xff\xfey", "x-request-id": "\xff-7", "x-forwarded-for": "\xff"}
-    assert caller.get(inbound, "/bytes", odd) == 200
-    assert caller.get(inbound, "/empty", {"content-type": ""}) == 200
-    assert caller.get(inbound, "/method", {}, method="PROPFIND") == 200
-    for method, outcome in ((wired.CHARGE, "OK"), (wired.UNKNOWN, "UNIMPLEMENTED")):
-        assert wired.call_grpc(inbound, method, world.authority, world.frontend).name == outcome
-    assert wired.get_plain(ports["outbound"], "/ledger") == 503
-    assert caller.echo(ports["inbound-tcp"], b"settle") == b"settle"
-    rogue = Caller(world.authority.client_context(world.rogue))
-    assert rogue.echo(ports["inbound-tcp"], b"settle") == b""
-    nobody = Caller(wired.stranger(world.authority, world.directory))
-    assert nobody.echo(inbound, b"GET / HTTP/1.1\r\n\r\n") == b""
-    without = Caller(world.authority.client_context(None))
-    assert without.echo(inbound, b"GET / HTTP/1.1\r\n\r\n") == b""
+    return with_logs_of(pieces, of_otlp)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,10 +106,10 @@ class Both:
         return self.als[key], self.otlp[key]
 
 
-def wait_for(received: Received, count: int) -> None:
+def wait_for(world: World, exports: Exports, count: int) -> None:
     """Wait until so many records of each kind have come."""
     wait_until(
-        lambda: min(len(received.als), len(received.otlp)) >= count,
+        lambda: min(len(world.received.als), len(exports.records)) >= count,
         f"{count} records of both kinds have come",
         seconds_max=ARRIVAL_S_MAX,
     )
@@ -258,44 +117,28 @@ def wait_for(received: Received, count: int) -> None:
 
 @pytest.fixture(scope="module")
 def both(world: World) -> Both:
-    received = world.received
-    with Envoy("both", sidecar(world), directory=world.directory) as envoy:
-        ports = envoy.ports()
-        send_everything(world, ports)
-        config = source(world, ports["inbound"])
-        with Envoy("source", config, directory=world.directory) as calling:
-            assert wired.get_plain(calling.ports()["outbound"], "/mesh") == 200
-            # The connection between the two ends with the one that calls.
-            wait_for(received, RECORDS_COUNT - 1)
-        wait_for(received, RECORDS_COUNT)
-        assert envoy.records_dropped() == 0
-    resources = [resource_pb2.Resource.FromString(resource) for resource, _ in received.otlp]
+    exports = Exports()
+    with running_otlp_receiver(exports.take) as otlp_port:
+        config = sidecar(world, pieces_of_both(world, otlp_port))
+        with Envoy("both", config, directory=world.directory) as envoy:
+            ports = envoy.ports()
+            send_everything(world, ports)
+            config = source(world, pieces_of_both(world, otlp_port), inbound=ports["inbound"])
+            with Envoy("source", config, directory=world.directory) as calling:
+                assert wired.get_plain(calling.ports()["outbound"], "/mesh") == 200
+                # The connection between the two ends with the one that calls.
+                wait_for(world, exports, RECORDS_COUNT - 1)
+            wait_for(world, exports, RECORDS_COUNT)
+            assert envoy.records_dropped() == 0
+    resources = [resource_pb2.Resource.FromString(resource) for resource, _ in exports.records]
     said = [
         {one.key: one.value.string_value for one in resource.attributes} for resource in resources
     ]
     otlp = [
         (one["log_name"], PayloadFormat.OTLP_LOG, payload)
-        for one, (_, payload) in zip(said, received.otlp, strict=True)
+        for one, (_, payload) in zip(said, exports.records, strict=True)
     ]
-    return Both(events(received.als), events(otlp), said)
-
-
-def events(records: list[tuple[str, PayloadFormat, bytes]]) -> dict[Key, Row]:
-    """The event of each record, on a stream that was authenticated as payments."""
-    entries = [entry(payload, kind, seq=seq) for seq, (_, kind, payload) in enumerate(records, 1)]
-    derive_both(opened(PAYMENTS), *entries)
-    rows = derive(opened(PAYMENTS), *entries)[1:]
-    found = {
-        (name, row["time"], row.get("envoy_access_log_type")): row
-        for (name, _, _), row in zip(records, rows, strict=True)
-    }
-    assert len(found) == len(records)
-    return found
-
-
-def different(als: Row, otlp: Row) -> set[str]:
-    names = {*als, *otlp} - OF_THE_ENTRY
-    return {name for name in names if als.get(name) != otlp.get(name)}
+    return Both(events(world.received.als), events(otlp), said)
 
 
 def test_every_record_is_there_once_of_each_kind(both: Both) -> None:

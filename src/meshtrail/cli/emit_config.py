@@ -51,7 +51,7 @@ _ADDRESSES: Final = {
 }
 _ENVOY_ONLY: Final = (
     *("cert", "key", "ca", "sds_dir", "sds_cluster", "sds_cert", "sds_ca"),
-    "service_name",
+    *("service_name", "access_log_file"),
 )
 _ISTIO_ONLY: Final = ("root_namespace", "only")
 _SDS_CERT: Final = "default"
@@ -122,6 +122,12 @@ def _add_envoy_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help=f"its secret that says who signs meshtrail's certificate (default: {_SDS_CA})",
     )
+    parser.add_argument_group("envoy: a file").add_argument(
+        "--access-log-file",
+        metavar="PATH",
+        help="have access logs written to this file as JSON lines instead of being sent, for "
+        "`meshtrail import envoy-json` or a shipper; /dev/stdout is one",
+    )
     parser.add_argument_group("envoy: spans").add_argument(
         "--service-name", metavar="NAME", help="what the proxy's spans call its service"
     )
@@ -175,6 +181,8 @@ def _refuse_strangers(parser: Parser, arguments: argparse.Namespace) -> None:
 def _envoy_wiring(parser: Parser, arguments: argparse.Namespace) -> EnvoyWiring:
     from meshtrail.wiring import EnvoyWiring, parse_endpoint
 
+    if arguments.otlp and arguments.access_log_file is not None:
+        parser.error("--access-log-file takes the place of --otlp")
     return EnvoyWiring(
         collector=parse_endpoint(arguments.address or _ADDRESSES["envoy"]),
         identity=_identity(parser, arguments),
@@ -182,6 +190,7 @@ def _envoy_wiring(parser: Parser, arguments: argparse.Namespace) -> EnvoyWiring:
         log_prefix=arguments.log_name,
         service_name=arguments.service_name,
         is_otlp=arguments.otlp,
+        access_log_file=arguments.access_log_file,
     )
 
 

@@ -44,6 +44,16 @@ ABSENT: Final = "-"
 ACCESS_LOG_TYPE: Final = "envoy.access_log_type"
 """Stands in each record, and only in records, of Envoy's access log that follow this table."""
 
+TIME: Final = ("time", "START_TIME(%Y-%m-%dT%H:%M:%S.%9fZ)")
+TRACE_ID: Final = ("trace_id", "TRACE_ID")
+SPAN_ID: Final = ("span_id", "SPAN_ID")
+BESIDE: Final = dict([TIME, TRACE_ID, SPAN_ID])
+"""What an OTLP log record has fields for, key to operator: written beside the attributes where
+they are written as JSON."""
+
+REQUEST_TYPES: Final = ("Downstream", "Upstream")
+"""How the access log types of requests begin; those of connections are ``Tcp…`` and ``NotSet``."""
+
 RBAC_HTTP: Final = "envoy.rbac.http"
 RBAC_NETWORK: Final = "envoy.rbac.network"
 _REQUEST_HEADER: Final = "http.request.header."

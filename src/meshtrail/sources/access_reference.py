@@ -99,11 +99,7 @@ class AccessRow:
         """
         row, facts = self.row, self.facts
         caller, callee = self._only(callers, "peer"), self._only(callees, "local")
-        row["side"] = envoy.side_of(
-            upstream_cluster=row["envoy_upstream_cluster"],
-            has_peer_certificate=caller is not None,
-            has_downstream_tls=self.ends_tls,
-        )
+        row["side"] = self.side(caller)
         is_held = facts.is_authenticated and callee == facts.spiffe_id
         if facts.is_authenticated and row["side"] == "destination" and callee and not is_held:
             other = format_other_identity(callee, facts.spiffe_id or "", facts.conflict)
@@ -123,6 +119,14 @@ class AccessRow:
             row[f"{end}_trust_domain"] = parts.trust_domain
             row[f"{end}_namespace"] = parts.namespace
             row[f"{end}_service_account"] = parts.service_account
+
+    def side(self, caller: str | None) -> str | None:
+        """Which end reports, by the caller's certificate and Envoy's names."""
+        return envoy.side_of(
+            upstream_cluster=self.row["envoy_upstream_cluster"],
+            has_peer_certificate=caller is not None,
+            has_downstream_tls=self.ends_tls,
+        )
 
     def tell_addresses(
         self,

@@ -111,14 +111,29 @@ def tell_correlation(
 
 
 def tell_identities(
-    ends: Ends, tags: CustomTags | None, out: EventColumns, reporters: Reporters
+    ends: Ends,
+    tags: CustomTags | None,
+    out: EventColumns,
+    reporters: Reporters,
+    *,
+    side: pa.Array | None = None,
 ) -> None:
-    """Both ends from certificates, and how far each can be held to someone."""
+    """Both ends from certificates, and how far each can be held to someone.
+
+    Args:
+        ends: by their certificates.
+        tags: what Envoy tells in custom tags, if any record has some.
+        out: what to fill.
+        reporters: who sent each record.
+        side: string[n], which end reports, of a format that does not tell of certificates; by
+            default it follows from them.
+    """
     columns = out.columns
     caller, callee = plain(ends.caller), plain(ends.callee)
     out.problems["peer certificate with several URI SANs"] = ends.caller_many
     out.problems["local certificate with several URI SANs"] = ends.callee_many
-    side = _sides(columns["envoy_upstream_cluster"], pc.is_valid(caller), ends.ends_tls)
+    if side is None:
+        side = _sides(columns["envoy_upstream_cluster"], pc.is_valid(caller), ends.ends_tls)
     columns["side"] = side
     # A destination's local certificate is the proxy's own: it says whose record this is.
     conflicts = reporters.conflicts_with(callee, where=pc.equal(side, "destination"))

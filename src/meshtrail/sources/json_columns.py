@@ -18,6 +18,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from meshtrail.sources.json_text import NESTING_MAX, count_tokens
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -30,7 +32,9 @@ TEXT: Final = "VARCHAR"
 NOT_JSON: Final = "not JSON"
 NOT_AN_OBJECT: Final = "not a JSON object"
 NOT_UTF8: Final = "not UTF-8"
+TOO_DEEP: Final = f"JSON nested more than {NESTING_MAX} deep"
 
+_BRACE, _BRACKET = b"{["
 _SETTINGS: Final[dict[str, str | bool | int | float | list[str]]] = {
     "threads": 1,
     "enable_external_access": False,
@@ -60,7 +64,7 @@ class JsonColumns:
         """
         self.rows_count = len(texts)
         self.bad: dict[int, str] = {}
-        whole = self._decode(texts)
+        whole = self._without_deep(self._decode(texts))
         self._objects = _read(whole, json.dumps(structure))
         # An object that holds nothing of what is wanted is one all the same.
         read = np.asarray(pc.is_valid(self._objects))
@@ -85,6 +89,22 @@ class JsonColumns:
         good = np.ones(self.rows_count, dtype=np.bool_)
         good[list(self.bad)] = False
         return good
+
+    def _without_deep(self, texts: pa.Array) -> pa.Array:
+        """Null where there is nesting that other parsers would not follow."""
+        data = np.frombuffer(texts.buffers()[2] or b"", dtype=np.uint8)
+        places = np.flatnonzero((data == _BRACE) | (data == _BRACKET))
+        offsets = np.frombuffer(texts.buffers()[1], dtype=np.int32)[texts.offset :]
+        counts = np.diff(np.searchsorted(places, offsets[: len(texts) + 1]))
+        for row in np.flatnonzero(counts > NESTING_MAX).tolist():
+            text = texts[row].as_py()
+            if text is not None and count_tokens(text.encode()).depth > NESTING_MAX:
+                self.bad[row] = TOO_DEEP
+        if TOO_DEEP not in self.bad.values():
+            return texts
+        keep = np.ones(len(texts), dtype=np.bool_)
+        keep[[row for row, reason in self.bad.items() if reason == TOO_DEEP]] = False
+        return pc.if_else(pa.array(keep), texts, pa.scalar(None, pa.string()))
 
     def _decode(self, texts: pa.Array) -> pa.Array:
         """The texts: string[n], null where one is not UTF-8."""

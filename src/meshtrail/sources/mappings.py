@@ -17,6 +17,9 @@ from meshtrail.sources.delivery.github import read_github
 from meshtrail.sources.delivery.gitlab import read_gitlab
 from meshtrail.sources.event_columns import explain_undecoded
 from meshtrail.sources.kubernetes.objects import read_inventory
+from meshtrail.sources.lines.envoy_json import map_envoy_json
+from meshtrail.sources.lines.istio_json import map_istio_json
+from meshtrail.sources.lines.istio_text import map_istio_text
 from meshtrail.sources.otlp_frame import Signal
 from meshtrail.sources.otlp_json import json_column_to_protobuf
 from meshtrail.sources.otlp_logs import map_otlp_logs
@@ -58,6 +61,9 @@ MAPPINGS: Final[dict[PayloadFormat, Mapping]] = {
     PayloadFormat.GIT_LOG: partial(map_each, read_git_log),
     PayloadFormat.GITHUB: partial(map_each, read_github),
     PayloadFormat.GITLAB: partial(map_each, read_gitlab),
+    PayloadFormat.ENVOY_JSON: map_envoy_json,
+    PayloadFormat.ISTIO_JSON: map_istio_json,
+    PayloadFormat.ISTIO_TEXT: map_istio_text,
 }
 """By payload format: records, binary[n], with the sender of each, to their event columns."""
 

@@ -9,24 +9,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from meshtrail.model.otlp_attributes import ABSENT, ACCESS_LOG_TYPE, ATTRIBUTES, Told
-from meshtrail.sources.attribute_values import mend_texts, read_durations, read_numbers
-from meshtrail.sources.columns import Entries, spread, without
+from meshtrail.sources.attribute_values import mend_texts
+from meshtrail.sources.columns import Entries, spread
+from meshtrail.sources.envoy_attributes import AttributeFacts, is_of_request
 from meshtrail.sources.otlp_log_schema import RECORDS, RESOURCES, SCOPES, log_export_decoder
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from meshtrail.sources.event_columns import EventColumns
-
 NOT_ONE_RECORD: Final = "not one log record"
-REQUEST_TYPES: Final = ("Downstream", "Upstream")
-"""How the access log types of requests begin; those of connections are ``Tcp…`` and ``NotSet``."""
 
 _SLOTS: Final = {attribute.key: slot for slot, attribute in enumerate(ATTRIBUTES)}
 _NOWHERE: Final = -1
 
 
-class LogRecords:
+class LogRecords(AttributeFacts):
     """Log records, and what their known attributes say. Of equal keys the last counts.
 
     Attributes:
@@ -51,7 +48,7 @@ class LogRecords:
         self._places = _places(entries, self.rows_count)
         self.is_envoy = self._places[_SLOTS[ACCESS_LOG_TYPE]] != _NOWHERE
         self._forget_absent()
-        self.is_request = self.is_envoy & self._is_of_request()
+        self.is_request = self.is_envoy & is_of_request(self.text(ACCESS_LOG_TYPE))
         for slot, attribute in enumerate(ATTRIBUTES):
             if Told.REQUEST not in attribute.told:
                 self._places[slot][self.is_request] = _NOWHERE
@@ -74,24 +71,6 @@ class LogRecords:
             return pa.nulls(self.rows_count, pa.string())
         return mend_texts(self._values.take(pa.array(places, mask=~found)))
 
-    def number(
-        self, key: str, out: EventColumns, *, to: pa.DataType, zero_is_null: bool = False
-    ) -> pa.Array:
-        """The number that an attribute writes out; what is none is noted as a problem.
-
-        Returns:
-            to[n], null also where it does not fit.
-        """
-        number, wrong = read_numbers(self.text(key), to=to)
-        out.problems[f"{key} is not a number"] = wrong
-        return without(number, pc.equal(number, 0)) if zero_is_null else number
-
-    def duration(self, key: str, out: EventColumns) -> pa.Array:
-        """The duration that an attribute writes out with its units; otherwise as ``number``."""
-        duration, wrong = read_durations(self.text(key))
-        out.problems[f"{key} is not a time"] = wrong
-        return duration
-
     def _only_record(self, resources: pa.Array) -> pa.Array:
         """The log record of each export; what has none or several is bad."""
         outer = Entries(resources)
@@ -112,11 +91,6 @@ class LogRecords:
         # The last element stands for nowhere.
         is_said = np.append(np.asarray(said), False)
         self._places[~is_said[self._places]] = _NOWHERE
-
-    def _is_of_request(self) -> npt.NDArray[np.bool_]:
-        log_type = self.text(ACCESS_LOG_TYPE)
-        starts = [pc.starts_with(log_type, start) for start in REQUEST_TYPES]
-        return np.asarray(pc.fill_null(pc.or_(*starts), fill_value=False))
 
 
 def _places(entries: Entries, rows_count: int) -> npt.NDArray[np.int64]:

@@ -33,6 +33,8 @@ from meshtrail.sources.delivery.git_log import read_git_log
 from meshtrail.sources.delivery.github import read_github
 from meshtrail.sources.delivery.gitlab import read_gitlab
 from meshtrail.sources.kubernetes.objects import read_inventory
+from meshtrail.sources.lines.envoy_json_reference import map_envoy_json_line
+from meshtrail.sources.lines.istio_reference import map_istio_json_line, map_istio_text_line
 from meshtrail.sources.otlp_frame import Signal
 from meshtrail.sources.otlp_json import json_to_protobuf
 from meshtrail.sources.otlp_reference import map_otlp_log
@@ -95,6 +97,9 @@ _MAPPED: Final[dict[PayloadFormat, MapRecord]] = {
     PayloadFormat.GIT_LOG: refer_each(read_git_log),
     PayloadFormat.GITHUB: refer_each(read_github),
     PayloadFormat.GITLAB: refer_each(read_gitlab),
+    PayloadFormat.ENVOY_JSON: map_envoy_json_line,
+    PayloadFormat.ISTIO_JSON: map_istio_json_line,
+    PayloadFormat.ISTIO_TEXT: map_istio_text_line,
 }
 
 

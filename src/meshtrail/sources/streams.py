@@ -295,6 +295,11 @@ class Reporters:
         }
 
 
+def unknown_reporters(rows_count: int) -> Reporters:
+    """The senders of records whose own sender is no party to what they tell, such as a shipper."""
+    return Reporters([UNKNOWN_SENDER], np.zeros(rows_count, dtype=np.int64))
+
+
 def _host(peer: str | None) -> str | None:
     """The address in ``address:port``, an IPv6 address in brackets; null for any other text."""
     match = _PEER.fullmatch(peer) if peer is not None else None

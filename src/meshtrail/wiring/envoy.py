@@ -17,6 +17,8 @@ from meshtrail.wiring.access_logs import (
     make_log_names,
 )
 from meshtrail.wiring.counters import format_bootstrap, format_lean_bootstrap
+from meshtrail.wiring.file_logs import PORTIONS as FILE_PORTIONS
+from meshtrail.wiring.file_logs import format_file_log
 from meshtrail.wiring.identity import (
     FileIdentity,
     SdsIdentity,
@@ -26,7 +28,7 @@ from meshtrail.wiring.identity import (
 from meshtrail.wiring.otlp_logs import PORTIONS as OTLP_PORTIONS
 from meshtrail.wiring.otlp_logs import format_otlp_log
 from meshtrail.wiring.tracing import check_service_name, format_tracing
-from meshtrail.wiring.values import check_spiffe_id, quote
+from meshtrail.wiring.values import check_path, check_spiffe_id, quote
 
 if TYPE_CHECKING:
     from meshtrail.wiring.access_logs import LogNames
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 CLUSTER: Final = "meshtrail"
 _OF_RBAC: Final = " Decisions of\n# RBAC filters are in the record without being asked for."
+_OF_FILE: Final = "Leave out 1 and 6 to 8 where there is no way to meshtrail but the file."
 _OF_TAGS: Final = """\
 # An Envoy older than 1.37 refuses the custom_tags, wherever they stand: leave them out there, and
 # events lack the number of the connection, the hash of the caller's certificate, and at the source
@@ -57,6 +60,7 @@ class EnvoyWiring:
         log_prefix: begins the names of the access logs; None takes Istio's names.
         service_name: what the proxy's spans call it; None leaves that to Envoy.
         is_otlp: whether records are sent as OTLP instead of to the access log service.
+        access_log_file: where records are written as JSON lines instead of being sent.
 
     Raises:
         ConfigError: a value cannot stand, or records would go out in the clear.
@@ -68,11 +72,14 @@ class EnvoyWiring:
     log_prefix: str | None = None
     service_name: str | None = None
     is_otlp: bool = False
+    access_log_file: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse what would not be safe, or could not work."""
         if self.service_name is not None:
             check_service_name(self.service_name, option="--service-name")
+        if self.access_log_file is not None:
+            check_path(self.access_log_file, option="--access-log-file")
         if self.identity is None and not self.collector.is_loopback:
             raise ConfigError(
                 f"{self.collector.format()} is not a loopback address, and records would go there "
@@ -112,6 +119,9 @@ def _format_head(wiring: EnvoyWiring) -> str:
     if wiring.is_otlp:
         command, older, portions = f"{_COMMAND} --otlp", "", OTLP_PORTIONS
         add = "add what stands under\n# each there."
+    if wiring.access_log_file is not None:
+        command, older, portions = f"{_COMMAND} --access-log-file", "", FILE_PORTIONS
+        add = f"add what stands\n# under each there. {_OF_FILE}"
     return f"""\
 # What an Envoy needs to report to meshtrail at {wiring.collector.format()}, made by
 # `{command}`. Each key names a place; {add}
@@ -177,12 +187,15 @@ tls_listener:
 
 
 def _format_http(wiring: EnvoyWiring, names: LogNames) -> str:
-    if wiring.is_otlp:
+    is_sent = wiring.access_log_file is None and not wiring.is_otlp
+    if wiring.access_log_file is not None:
+        log = format_file_log(wiring.access_log_file, told=Told.REQUEST)
+    elif wiring.is_otlp:
         log = format_otlp_log(names.http, cluster=CLUSTER, told=Told.REQUEST)
     else:
         log = format_http_log(names.http, cluster=CLUSTER, tags=TAGS)
-    # The access log service sends what filters wrote; of OTLP it is an attribute.
-    of_rbac = "" if wiring.is_otlp else _OF_RBAC
+    # The access log service sends what filters wrote; elsewhere it is asked for.
+    of_rbac = _OF_RBAC if is_sent else ""
     return f"""\
 # 4. In every http_connection_manager: a record of each request as it ends. Leave
 # generate_request_id as it is (true): the id joins what both ends say of a request.{of_rbac}
@@ -223,6 +236,8 @@ def _format_counters() -> str:
 
 
 def _format_connection_log(wiring: EnvoyWiring, log_name: str, *, filtered: str = "") -> str:
+    if wiring.access_log_file is not None:
+        return format_file_log(wiring.access_log_file, told=Told.CONNECTION, filtered=filtered)
     if wiring.is_otlp:
         return format_otlp_log(log_name, cluster=CLUSTER, told=Told.CONNECTION, filtered=filtered)
     return format_tcp_log(log_name, cluster=CLUSTER, filtered=filtered, tags=TAGS)

@@ -25,6 +25,7 @@ ENVOY = {
     "envoy-plaintext": EnvoyWiring(collector=LOOPBACK),
     "envoy-files": EnvoyWiring(collector=ELSEWHERE, identity=FILES, collector_spiffe_id=COLLECTOR),
     "envoy-otlp": EnvoyWiring(collector=LOOPBACK, is_otlp=True),
+    "envoy-file": EnvoyWiring(collector=LOOPBACK, access_log_file="/var/log/envoy/access.json"),
     "envoy-sds-dir": EnvoyWiring(
         collector=ELSEWHERE,
         identity=FileIdentity(cert=CERT, key=KEY, ca=CA, sds_dir="/etc/envoy/sds"),
