@@ -1,5 +1,7 @@
 """How complete a period is: what the ledger has sealed about each reporter, added up.
 
+Beside it stands what sources tell of their own losses, as Hubble does.
+
 No log can prove that something which was never recorded and never counted did not happen. This says
 what was counted, what came, and what is known to be missing.
 """
@@ -30,14 +32,21 @@ TOLD_LATER_NS: Final = 180_000_000_000
 # out by their statistics.
 _NAMES_MAX: Final = 3
 _SECONDS: Final = 19
-_STATED: Final = "about IS NOT NULL AND source = 'meshtrail' AND contains(detail, '\"step_ns\":')"
+_OWN: Final = "source = 'meshtrail'"
 _MINUTES: Final = "kind = 'counter' AND contains(detail, '\"name\":\"ledger_minute\"')"
 _OF_A_KIND: Final = f"(({_MINUTES}) OR kind IN ('gap', 'finding'))"
-_SPIFFE_ID: Final = 'regexp_extract(detail, \'"spiffe_id":"([^"]*)"\', 1)'
+_BY_LEDGER: Final = f"{_OWN} AND contains(detail, '\"step_ns\":') AND {_OF_A_KIND}"
+# Hubble tells of its losses itself. Its words are those of whoever sent the line: they stand under
+# the identity of that sender, and nothing of the ledger's is read out of them.
+_BY_HUBBLE: Final = "source = 'hubble' AND kind = 'gap' AND NOT is_duplicate"
+_STATED: Final = f"about IS NOT NULL AND (({_BY_LEDGER}) OR ({_BY_HUBBLE}))"
+_IN_DETAIL: Final = 'regexp_extract(detail, \'"spiffe_id":"([^"]*)"\', 1)'
+_SPIFFE_ID: Final = f"CASE WHEN {_OWN} THEN {_IN_DETAIL} ELSE coalesce(reporter_spiffe_id, '') END"
 # A reporter's own clock may be hours off, and it chooses it: a period is the collector's.
 _NUMBER: Final = "TRY_CAST(regexp_extract(detail, '\"{}\":([0-9]+)', 1) AS BIGINT)"
-_FROM: Final = f"coalesce({_NUMBER.format('seen_from_ns')}, time)"
-_UNTIL: Final = f"coalesce({_NUMBER.format('seen_until_ns')}, end_time)"
+_SEEN: Final = "CASE WHEN {} THEN coalesce({}, {}) ELSE {} END"
+_FROM: Final = _SEEN.format(_OWN, _NUMBER.format("seen_from_ns"), "time", "received_time")
+_UNTIL: Final = _SEEN.format(_OWN, _NUMBER.format("seen_until_ns"), "end_time", "received_time + 1")
 _FIGURES: Final = (
     "received",
     "duplicates",
@@ -262,7 +271,7 @@ def _statements_sql(period: Period) -> str:
         f"SELECT about, {_SPIFFE_ID} AS spiffe_id, kind, cause, count(*) AS count, "  # noqa: S608 - names and numbers of our own
         "sum(missing_min) AS missing_min, sum(missing_max) AS missing_max, "
         f"count(missing_max) AS bounded, min({_FROM}) AS first_ns, max({_UNTIL}) AS last_ns, "
-        f"{figures} FROM events WHERE {_STATED} AND {_OF_A_KIND} AND {within} "
+        f"{figures} FROM events WHERE {_STATED} AND {within} "
         "GROUP BY ALL ORDER BY kind, cause"
     )
 

@@ -18,6 +18,7 @@ from meshtrail.search.moments import format_moment
 from meshtrail.search.period import Period
 from meshtrail.search.searcher import Searcher
 from meshtrail.units import UnixNanos
+from tests.hubble_lines import NODE, event, line
 from tests.unit.search.small_log import FIRST_NS, ORIGIN, STEP_NS, make_log
 
 if TYPE_CHECKING:
@@ -114,6 +115,63 @@ def test_minutes_gaps_and_findings_add_up_by_reporter(log: SmallLog, searcher: S
     ]
     assert (web.missing_min, web.missing_max, web.is_whole) == (6, None, False)
     assert [one.cause for one in db.noticed] == ["silent"]
+
+
+def lost(number: int, **around: Any) -> Row:
+    """A row as it is derived of a line of Hubble."""
+    told = line("lost_events", {"source": "HUBBLE_RING_BUFFER", "num_events_lost": number})
+    columns = ("kind", "source", "about", "cause", "time", "end_time", "detail")
+    row = event(told)
+    return {name: row[name] for name in (*columns, "missing_min", "missing_max")} | around
+
+
+def test_what_hubble_lost_is_missing_of_its_node(log: SmallLog, searcher: Searcher) -> None:
+    identity = "spiffe://td/ns/kube-system/sa/cilium"
+    log.add_segment(
+        [
+            minute("web", 0, received=100),
+            lost(5),
+            lost(7),
+            lost(7, is_duplicate=True),
+            lost(1, reporter_spiffe_id=identity),
+            # No other source's word for a loss is taken, and none of Hubble's for a minute.
+            lost(900, source="linkerd"),
+            lost(900, kind="finding"),
+            {**minute(NODE, 0, received=900), "source": "hubble"},
+        ]
+    )
+    found = read_completeness(searcher, Period(), now_ns=NOW_NS)
+    web, node, proven = found.reporters
+    assert (node.about, node.spiffe_id, node.received) == (NODE, None, 0)
+    assert node.missing == [
+        Missing(
+            cause="hubble_ring_buffer",
+            missing_min=12,
+            missing_max=12,
+            gaps_count=2,
+            # By when it was told, on the collector's clock.
+            first_ns=FIRST_NS + STEP_NS,
+            last_ns=FIRST_NS + 2 * STEP_NS + 1,
+        )
+    ]
+    assert (proven.spiffe_id, proven.missing_min) == (identity, 1)
+    assert (web.received, web.is_whole) == (100, True)
+    assert f"13 missing of {NODE}, {NODE}" in found.summary()
+
+
+def test_a_loss_of_hubble_counts_in_the_period_in_which_it_was_told(
+    log: SmallLog, searcher: Searcher
+) -> None:
+    log.add_segment([lost(1)])
+
+    def missing(from_ns: int, to_ns: int) -> int:
+        period = Period(from_ns=UnixNanos(from_ns), to_ns=UnixNanos(to_ns))
+        found = read_completeness(searcher, period, now_ns=NOW_NS).reporters
+        return sum(one.missing_min for one in found)
+
+    assert missing(FIRST_NS, FIRST_NS + 1) == 1
+    assert missing(FIRST_NS - 1, FIRST_NS) == 0
+    assert missing(FIRST_NS + 1, FIRST_NS + 2) == 0
 
 
 def test_a_claim_under_another_identity_has_an_account_of_its_own(
