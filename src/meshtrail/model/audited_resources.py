@@ -47,14 +47,22 @@ BELOW: Final = {
 """Of those that have groups below them: the first label of each that is known. An audit policy
 names every group in full."""
 
-REPORTING: Final = frozenset(
-    {"ciliumendpoints", "ciliumendpointslices", "ciliumidentities", "ciliumnodes"}
-    | {"dataplanes", "dataplaneinsights", "zoneinsights", "meshinsights", "serviceinsights"}
-    | {"zoneingressinsights", "zoneegressinsights", "meshserviceinsights"}
-    | {"certificaterequests", "orders", "challenges"}
-    | {"ipamblocks", "ipamhandles", "blockaffinities", "workloadendpoints"}
-)
-"""In governing groups: what agents write down of themselves, all the time."""
+_CALICO: Final = ("blockaffinities", "ipamblocks", "ipamhandles", "workloadendpoints")
+REPORTING_IN: Final = {
+    "cilium.io": ("ciliumendpoints", "ciliumendpointslices", "ciliumidentities", "ciliumnodes"),
+    "kuma.io": (
+        *("dataplanes", "dataplaneinsights", "zoneinsights", "meshinsights", "serviceinsights"),
+        *("zoneingressinsights", "zoneegressinsights", "meshserviceinsights"),
+    ),
+    "cert-manager.io": ("certificaterequests",),
+    "acme.cert-manager.io": ("challenges", "orders"),
+    "projectcalico.org": _CALICO,
+    "crd.projectcalico.org": _CALICO,
+}
+"""By governing group: what agents write down of themselves, all the time."""
+
+REPORTING: Final = frozenset(name for names in REPORTING_IN.values() for name in names)
+"""All of these. A resource is known by its name alone: groups are renamed, names are not."""
 
 DELIVERING: Final = ("argoproj.io", "toolkit.fluxcd.io")
 """Governing groups whose objects tell, in their status, what was delivered."""
