@@ -116,7 +116,9 @@ def decode_at_once(name: str, options: argparse.Namespace, size: int) -> float:
             for _ in range(options.processes)
         ]
         seconds: float = max(one.result() for one in waiting)
-    return options.processes * options.rounds * size / seconds / 1e6
+    processes: int = options.processes
+    rounds: int = options.rounds
+    return processes * rounds * size / seconds / 1e6
 
 
 def run_rounds(name: str, lines_count: int, seed: int, rounds: int) -> float:

@@ -261,6 +261,8 @@ def _entries(row: Any, data: bytes) -> list[Entry]:  # noqa: ANN401 - a numpy re
         return []
     if framing is Framing.OTLP:
         payloads = slice_export(data)
+    elif framing is Framing.LINES:
+        payloads = [line for line in data.split(b"\n") if line]
     else:
         payloads = [data] if framing is Framing.WHOLE else slice_frame(data, payload_format)
     assert len(payloads) == row["records_count"]

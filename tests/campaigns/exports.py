@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from meshtrail.collect.otlp_cut import Export, cut_body
+from meshtrail.collect.otlp_cut import OtlpExport
 from meshtrail.collect.payloads import encode_json
 from meshtrail.errors import InputError
 from meshtrail.journal import Framing
@@ -41,7 +41,7 @@ from tests.otlp_messages import PATHS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from meshtrail.collect.otlp_cut import Cut
+    from meshtrail.collect.export import Cut
     from meshtrail.journal import JournalSlice
 
 SIZES: Final = (1, 10, 100, 500, 1_000, 2_000)
@@ -74,11 +74,11 @@ class Item(NamedTuple):
     body: bytes
 
     @property
-    def export(self) -> Export:
+    def export(self) -> OtlpExport:
         """As its door takes it."""
         said = EXPORT_TARGETS[self.target]
         assert said is not None
-        return Export(body=self.body, signal=said[0], is_json=said[1])
+        return OtlpExport(body=self.body, signal=said[0], is_json=said[1])
 
 
 def make_batch(seed: int, number: int) -> list[Item]:
@@ -118,7 +118,7 @@ def check_batch(items: Sequence[Item]) -> dict[str, Any]:
     """
     exports = [item for item in items if item.target != _PUSHED]
     pushes = [item.body for item in items if item.target == _PUSHED]
-    cuts = [cut_body(item.export) for item in exports]
+    cuts = [item.export.cut() for item in exports]
     faults = [
         _describe(item, fault)
         for item, cut in zip(exports, cuts, strict=True)
@@ -152,7 +152,7 @@ def _describe(item: Item, fault: str) -> dict[str, Any]:
 
     def is_same(less: bytes) -> bool:
         found = item._replace(body=less)
-        return find_fault(found, cut_body(found.export)) == fault
+        return find_fault(found, found.export.cut()) == fault
 
     body = minimise(item.body, is_same)
     return {"fault": fault, "target": item.target, "hex": body[:_HEX_BYTES_MAX].hex()}
@@ -177,17 +177,17 @@ def find_fault(item: Item, cut: Cut) -> str | None:
     except ValueError as error:
         return f"taken, and a plain reader says {error}"
     got = [
-        (part.resource, [(piece.data, piece.records_count) for piece in part.pieces])
+        (part.identifier, [(piece.data, piece.records_count) for piece in part.pieces])
         for part in cut.parts
     ]
     if got != wanted:
         return "cut otherwise than a plain reader cuts it"
     return next(
-        (fault for part in cut.parts if (fault := _claim_fault(part.resource, export))), None
+        (fault for part in cut.parts if (fault := _claim_fault(part.identifier, export))), None
     )
 
 
-def _claim_fault(resource: bytes | None, export: Export) -> str | None:
+def _claim_fault(resource: bytes | None, export: OtlpExport) -> str | None:
     """Whether what a sender says of itself is read or refused, and short enough for an entry."""
     if resource is None:
         return None

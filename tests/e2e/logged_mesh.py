@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from envoy.service.accesslog.v3 import als_pb2
 
 from meshtrail.demo.authority import Authority, Identity
+from meshtrail.model.columns import COLUMNS
 from meshtrail.model.entry import PayloadFormat
 from tests.als_records import derive, derive_both, entry, opened
 from tests.e2e import wired_proxy as wired
@@ -40,6 +41,17 @@ FRONTEND = "spiffe://cluster.local/ns/shop/sa/frontend"
 PAYMENTS = "spiffe://cluster.local/ns/shop/sa/payments"
 PLACES = ("listener", "http_connection_manager", "tcp_proxy")
 OF_THE_ENTRY = {"log_index", "seq", "source", "payload_format", "reporter_log_name"}
+_OF_A_POD = ("workload", "service", "version", "pod", "node", "cluster", "workload_trust")
+_OTHER_GROUPS = 230
+"""From this field id on columns are of control planes, pods and deliveries."""
+OF_OTHER_SOURCES = {
+    *(column.name for column in COLUMNS if column.field_id >= _OTHER_GROUPS),
+    *(f"{end}_{name}" for end in ("src", "dst") for name in _OF_A_POD),
+    *("user_id", "user_id_trust", "user_issuer", "policy_kind"),
+    *("network_transport", "dns_question_name"),
+}
+"""Columns that an Envoy cannot fill."""
+
 REQUESTS_COUNT = 13 + 2
 RECORDS_COUNT = 2 * REQUESTS_COUNT + 2 + 2 * 2 + 2
 """Requests, one of them at both ends, and as many connections for them; two TCP connections at

@@ -12,6 +12,7 @@ import pytest
 from meshtrail.demo.authority import Authority, Identity
 from meshtrail.model.event import BY_NAME
 from tests.e2e import wired_proxy as wired
+from tests.e2e.logged_mesh import OF_OTHER_SOURCES
 from tests.e2e.wired_proxy import LOOPBACK, Caller, Config
 from tests.rig.envoy import Envoy
 from tests.rig.recorder import running_recorder, wait_until
@@ -31,6 +32,7 @@ USER_AGENT = "checkout/2.1"
 
 OTHERS = "what OpenTelemetry, counters, gaps and findings are made of"
 NOT_FROM_ACCESS_LOGS = {
+    **dict.fromkeys(OF_OTHER_SOURCES, "of other sources"),
     "decode_error": "only a record that cannot be read has one",
     "reporter_conflict": "only a reporter that claims to be somebody else has one",
     "reporter_token": "the proxies here show certificates",

@@ -16,6 +16,7 @@ from tests.e2e import wired_proxy as wired
 from tests.e2e.logged_mesh import (
     ARRIVAL_S_MAX,
     FRONTEND,
+    OF_OTHER_SOURCES,
     PAYMENTS,
     PLACES,
     RECORDS_COUNT,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 LOG_NAMES = {f"{place}_envoy_accesslog" for place in ("http", "tcp", "listener")}
 FROM_NEITHER = {
+    **dict.fromkeys(OF_OTHER_SOURCES, "of other sources"),
     "decode_error": "only a record that cannot be read has one",
     "parent_span_id": "of spans",
     "span_name": "of spans",

@@ -9,7 +9,6 @@ import time
 
 import pytest
 
-from meshtrail.collect.otlp_cut import cut_body
 from meshtrail.collect.xfcc import parse_elements
 from meshtrail.model.entry import EntryType, PayloadFormat
 from meshtrail.sources.mappings import MAPPINGS
@@ -66,7 +65,7 @@ def test_what_is_bent_is_good_before() -> None:
         seeds = (json_export_seeds if said[1] else export_seeds)(said[0])
         for body in seeds:
             item = exports.Item(name, body)
-            cut = cut_body(item.export)
+            cut = item.export.cut()
             assert cut.refusal is None, name
             assert exports.find_fault(item, cut) is None, name
     mutators = [(name, one.make(random.Random(1))) for name, one in RECORD_TARGETS.items()]  # noqa: S311 - to be run again

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshtrail.collect.gunzip import gunzip
-from meshtrail.collect.otlp_cut import Export, cut_body
+from meshtrail.collect.otlp_cut import OtlpExport
 from meshtrail.errors import InputError
 from meshtrail.model.entry import PayloadFormat
 from meshtrail.sources.otlp_frame import Signal
@@ -44,7 +44,7 @@ def mutated(draw: Callable[[st.SearchStrategy[object]], object]) -> bytes:
 
 @given(st.one_of(st.binary(max_size=200), mutated()), st.sampled_from(Signal), st.booleans())
 def test_any_body_is_cut_or_kept_whole(body: bytes, signal: Signal, is_json: bool) -> None:  # noqa: FBT001 - it is drawn, never written
-    cut = cut_body(Export(body=body, signal=signal, is_json=is_json))
+    cut = OtlpExport(body=body, signal=signal, is_json=is_json).cut()
     pieces = [piece for part in cut.parts for piece in part.pieces]
     if cut.refusal is not None:
         assert [piece.data for piece in pieces] == [body]

@@ -32,6 +32,10 @@ COMMANDS: Final = {
         "find events by identity, path, decision, id, time; or by SQL",
     ),
     "trace": ("meshtrail.cli.trace", "one trace or request as a tree of calls, from both ends"),
+    "explain": (
+        "meshtrail.cli.explain",
+        "what stands behind one event: pods, images, policies, operators, commits",
+    ),
     "verify": ("meshtrail.cli.verify", "audit the whole log against everything it signed"),
     "prove": ("meshtrail.cli.prove", "write proofs of entries, or a case bundle, for a stranger"),
     "check": ("meshtrail.cli.check", "check a proof or a bundle, offline"),

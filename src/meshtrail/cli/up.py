@@ -219,7 +219,7 @@ def _ready_lines(facts: dict[str, object]) -> Iterator[str]:
     yield f"meshtrail is recording {facts['origin']}"
     yield f"  grpc         {facts['grpc']} ({facts['security']}): Envoy access logs, OTLP"
     if facts["otlp_http"] is not None:
-        yield f"  otlp http    {facts['otlp_http']} ({facts['security']}): OTLP"
+        yield f"  otlp http    {facts['otlp_http']} ({facts['security']}): OTLP, records"
     if facts["http"] is not None:
         yield f"  http         http://{facts['http']} (loopback only): search, tail, metrics, tiles"
     yield f"  data         {facts['data']}"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from meshtrail.collect.address import find_ip
 from meshtrail.collect.peer import (
     AUTH_NONE,
+    AUTH_SIGNATURE,
     AUTH_TOKEN,
     AUTH_XFCC,
     Peer,
@@ -47,7 +48,7 @@ class Identify(Protocol):
             address: of the peer, as the socket saw it.
             certificate: of the peer, DER or PEM, verified by TLS; None without one.
             headers: of the call or request.
-            source: kind of telemetry that it wants to send: ``envoy-als`` or ``otlp``.
+            source: kind of telemetry that it wants to send, one of ``TOKEN_SOURCES``.
 
         Raises:
             UnauthenticatedError: it does not show what it has to.
@@ -92,8 +93,7 @@ class Authenticator:
             address: of the peer, ``host:port`` as the socket saw it.
             certificate: of the peer, DER or PEM, verified by TLS; None without one.
             headers: of the call or request, in their order.
-            source: kind of telemetry that it wants to send: ``envoy-als``, ``otlp`` or
-                ``envoy-metrics``.
+            source: kind of telemetry that it wants to send, one of ``TOKEN_SOURCES``.
 
         Raises:
             UnauthenticatedError: it is not let in; says why, and holds no secret.
@@ -103,6 +103,24 @@ class Authenticator:
         except UnauthenticatedError as error:
             self._count(address, source, error)
             raise
+
+    def identify_signed(self, address: str, source: str, check: Callable[[], None]) -> Peer:
+        """The sender of a webhook, who shows nothing but what takes a shared secret to make.
+
+        Args:
+            address: of the peer, ``host:port`` as the socket saw it.
+            source: whose webhooks they are.
+            check: returns when that is good; raises UnauthenticatedError.
+
+        Raises:
+            UnauthenticatedError: it is not; holds no secret.
+        """
+        try:
+            check()
+        except UnauthenticatedError as error:
+            self._count(address, source, error)
+            raise
+        return Peer(address=address, auth=AUTH_SIGNATURE)
 
     def check_again(self, peer: Peer, source: str) -> None:
         """Check that a sender may go on: streams outlive tokens.

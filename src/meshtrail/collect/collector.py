@@ -14,6 +14,7 @@ from meshtrail.collect.als import ALS_METHOD, ALS_SERVICE, ALS_SOURCE, AlsFramer
 from meshtrail.collect.authenticator import Authenticator
 from meshtrail.collect.clock import CollectorClock
 from meshtrail.collect.credentials import CertificateFiles
+from meshtrail.collect.export_doors import ExportDoors
 from meshtrail.collect.metrics import (
     METRICS_METHOD,
     METRICS_SERVICE,
@@ -22,7 +23,6 @@ from meshtrail.collect.metrics import (
 )
 from meshtrail.collect.opening import KnownBlobs, StreamDoor
 from meshtrail.collect.options import OFF
-from meshtrail.collect.otlp_doors import OtlpDoors
 from meshtrail.collect.own_stream import OwnStream
 from meshtrail.collect.payloads import CollectorFacts, encode_json
 from meshtrail.collect.receiving import Receiving
@@ -153,7 +153,7 @@ class _Collector:
         self._tokens = TokenFile(options.tokens, diag=diag) if options.tokens else None
         self._door = StreamDoor(listener=options.grpc, collector=self._facts, blobs=KnownBlobs())
         self._authenticator = self._make_authenticator(options.grpc)
-        self._otlp = OtlpDoors(
+        self._otlp = ExportDoors(
             options,
             door=lambda: self._door,
             commit=self._commit,
@@ -269,15 +269,14 @@ class _Collector:
 def effective_config(options: CollectOptions, journal: JournalOptions) -> bytes:
     """The configuration as one JSON text, whose SHA-256 stands in stream-opened entries."""
     sections = {"collect": asdict(options), "journal": asdict(journal)}
-    return encode_json(
-        {
-            name: {
-                key: str(value) if isinstance(value, Path) else value
-                for key, value in section.items()
-            }
-            for name, section in sections.items()
-        }
-    )
+    return encode_json(_plain(sections))
+
+
+def _plain(value: object) -> object:
+    """Options as JSON has them: files by their names alone."""
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    return str(value) if isinstance(value, Path) else value
 
 
 def _certificates(options: CollectOptions, diag: Diag) -> CertificateFiles | None:
@@ -298,7 +297,9 @@ def _http_tls(options: CollectOptions, diag: Diag) -> ssl.SSLContext | None:
     files = _certificates(options, diag) if options.is_otlp_http_on else None
     if files is None:
         return None
-    return files.server_context(is_certificate_needed=options.tokens is None)
+    # Who sends webhooks or shows a token has no certificate.
+    is_other_taken = options.tokens is not None or options.webhooks.is_on
+    return files.server_context(is_certificate_needed=not is_other_taken)
 
 
 def _find_failure(group: BaseExceptionGroup[BaseException]) -> MeshtrailError | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path  # noqa: TC003 - config reads the annotations when it converts
 
 from meshtrail.collect.address import parse_address
@@ -24,12 +24,31 @@ _COPIES = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookOptions:
+    """Whose webhooks are taken; none without a secret.
+
+    Attributes:
+        github_secret_file: holds the secret of GitHub's; mode 0600. Read again when it changes.
+        gitlab_secret_file: likewise of GitLab's.
+    """
+
+    github_secret_file: Path | None = None
+    gitlab_secret_file: Path | None = None
+
+    @property
+    def is_on(self) -> bool:
+        """Whether any are taken."""
+        return bool(self.github_secret_file or self.gitlab_secret_file)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CollectOptions:
     """Where records are received, from whom, and how much at once.
 
     Attributes:
         grpc: ``host:port`` to listen on; port 0 lets the system choose.
-        otlp_http: ``host:port`` where OTLP over HTTP is listened for, or ``off``.
+        otlp_http: ``host:port`` of the HTTP door, which takes OTLP, records and webhooks; or
+            ``off``.
         tls_cert: certificate chain of this server, PEM. Every door speaks TLS with it. Read again
             when the file changes.
         tls_key: its private key, PEM.
@@ -37,11 +56,13 @@ class CollectOptions:
             certificate, on loopback too.
         tokens: file of the tokens that senders may show instead; see ``meshtrail keys token``.
         xfcc_from: addresses and networks of proxies whose ``x-forwarded-client-cert`` is believed.
+        webhooks: whose are taken, at the HTTP door.
         message_bytes_max: a larger message ends its stream; a larger export is refused.
         streams_max: open at once; further ones are refused.
         otlp_requests_max: exports under way at once; further ones are refused, to be sent again.
         otlp_bytes_max: what these hold in memory.
-        otlp_streams_max: streams of OTLP open at once; the least recently used gives way.
+        otlp_streams_max: streams of exports open at once, of records and webhooks too; the least
+            recently used gives way.
         otlp_connection_streams_max: of these, of one connection.
         otlp_connections_max: connections over HTTP at once; further ones are refused.
     """
@@ -53,6 +74,7 @@ class CollectOptions:
     tls_client_ca: Path | None = None
     tokens: Path | None = None
     xfcc_from: tuple[str, ...] = ()
+    webhooks: WebhookOptions = field(default_factory=WebhookOptions)
     message_bytes_max: int = 16 * MIB
     streams_max: int = 10_000
     otlp_requests_max: int = 256
@@ -86,7 +108,7 @@ class CollectOptions:
 
     @property
     def is_otlp_http_on(self) -> bool:
-        """Whether OTLP over HTTP is listened for."""
+        """Whether HTTP is listened for."""
         return self.otlp_http != OFF
 
     @property
@@ -143,7 +165,16 @@ class CollectOptions:
                 address=address,
                 key=f"collect.{door}",
             )
-        if not (self.is_mtls or self.tokens or self.xfcc_from):
+        is_webhook_door = door == "otlp_http" and self.webhooks.is_on
+        if is_webhook_door and self.webhooks.gitlab_secret_file and not self.is_tls:
+            raise ConfigError(
+                f"{door} {address} is not a loopback address, and GitLab would send its secret in "
+                "the clear: give tls_cert and tls_key, or listen on 127.0.0.1",
+                address=address,
+                key=f"collect.{door}",
+            )
+        is_known_by_secret = is_webhook_door and self.is_tls
+        if not (self.is_mtls or self.tokens or self.xfcc_from or is_known_by_secret):
             raise ConfigError(
                 f"{door} {address} is not a loopback address, and senders would not be "
                 "authenticated: give tls_cert, tls_key and tls_client_ca, or tokens in place of "
@@ -157,5 +188,6 @@ class CollectOptions:
         ways = ["mTLS" if self.is_mtls else "TLS" if self.is_tls else "plaintext"]
         ways += ["tokens"] if self.tokens else []
         ways += [f"x-forwarded-client-cert of {', '.join(self.xfcc_from)}"] * bool(self.xfcc_from)
+        ways += ["secrets of webhooks"] if self.webhooks.is_on else []
         is_anyone = not (self.is_mtls or self.tokens or self.xfcc_from)
         return ", ".join([*ways, *["loopback only"] * is_anyone])

@@ -1,4 +1,4 @@
-"""What OTLP senders are told, in protobuf and in JSON.
+"""What senders are told, in protobuf and in JSON; of a refusal all are told the same way.
 
 ``Export*ServiceResponse`` has the same fields for all signals; errors are ``google.rpc.Status``.
 

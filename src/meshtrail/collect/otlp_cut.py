@@ -6,15 +6,21 @@ What cannot be cut is kept as a whole; what can is kept as slices of the body, b
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
+from meshtrail.collect.export import Cut, CutPart, StreamKind
+from meshtrail.collect.opening import Claims
 from meshtrail.collect.pieces import COUNTER_FORMATS, Piece
-from meshtrail.errors import InputError, MeshtrailError
+from meshtrail.errors import InputError
 from meshtrail.journal import Framing
 from meshtrail.model.entry import PayloadFormat
 from meshtrail.sources.counters import cut_otlp_metrics
 from meshtrail.sources.otlp_frame import Signal, cut_export
 from meshtrail.sources.otlp_json import cut_json_export
+from meshtrail.sources.otlp_resource import decode_json_resource, decode_resource
+
+OTLP_SOURCE: Final = "otlp"
+"""What tokens for exports of OTLP are good for."""
 
 SERVICES: Final = {
     Signal.LOGS: "opentelemetry.proto.collector.logs.v1.LogsService",
@@ -32,9 +38,17 @@ _JSON: Final = {
 }
 
 
+_NO_RESOURCE: Final = "the export carries no resource"
+_CLAIMS: Final = {
+    False: Claims(decode=decode_resource, none_said=_NO_RESOURCE),
+    True: Claims(decode=decode_json_resource, none_said=_NO_RESOURCE),
+}
+"""By whether the export is JSON."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Export:
-    """A request of a sender, unpacked.
+class OtlpExport:
+    """An export of OTLP.
 
     Attributes:
         body: as it came.
@@ -46,51 +60,44 @@ class Export:
     signal: Signal
     is_json: bool
 
+    @property
+    def name(self) -> str:
+        """The signal."""
+        return self.signal.name.lower()
 
-class CutPart(NamedTuple):
-    """The pieces of one resource.
+    @property
+    def label(self) -> str:
+        """Signal and encoding."""
+        return f"{self.signal.name} {self._encoding}"
 
-    Attributes:
-        resource: its bytes; None where there is none, or where none can be found.
-        pieces: in the order in which they are journaled; none when it has no records.
-    """
+    @property
+    def kind(self) -> StreamKind:
+        """Of its streams: one for each signal and encoding."""
+        return StreamKind(SERVICES[self.signal], self._encoding, _CLAIMS[self.is_json])
 
-    resource: bytes | None
-    pieces: list[Piece]
+    def cut(self) -> Cut:
+        """Cut it by its resources; whatever is wrong with it stands in what is returned."""
+        try:
+            return Cut(_cut(self))
+        except InputError as error:
+            return Cut([self.keep_whole()], error)
 
+    def keep_whole(self) -> CutPart:
+        """The body as it came, of no resource that could be told."""
+        return CutPart(None, [_whole(self.body)])
 
-class Cut(NamedTuple):
-    """What becomes of an export.
-
-    Attributes:
-        parts: by resource, in the order of the body.
-        refusal: why it is kept as a whole alone; None when it is not.
-    """
-
-    parts: list[CutPart]
-    refusal: MeshtrailError | None = None
-
-
-def cut_body(export: Export) -> Cut:
-    """Cut an export; whatever is wrong with it stands in what is returned."""
-    try:
-        return Cut(_cut(export))
-    except InputError as error:
-        return Cut([keep_whole(export)], error)
+    @property
+    def _encoding(self) -> str:
+        return "json" if self.is_json else "protobuf"
 
 
-def keep_whole(export: Export) -> CutPart:
-    """The body as it came, of no resource that could be told."""
-    return CutPart(None, [_whole(export.body)])
-
-
-def _cut(export: Export) -> list[CutPart]:
+def _cut(export: OtlpExport) -> list[CutPart]:
     if export.signal is Signal.METRICS:
         return _cut_metrics(export)
     return _cut_json(export) if export.is_json else _cut_protobuf(export)
 
 
-def _cut_protobuf(export: Export) -> list[CutPart]:
+def _cut_protobuf(export: OtlpExport) -> list[CutPart]:
     payload_format = _PROTOBUF[export.signal]
     found = cut_export(export.body)
     parts = [
@@ -102,7 +109,7 @@ def _cut_protobuf(export: Export) -> list[CutPart]:
     return _with_whole(export, parts, [part.is_plain for part in found])
 
 
-def _cut_json(export: Export) -> list[CutPart]:
+def _cut_json(export: OtlpExport) -> list[CutPart]:
     payload_format = _JSON[export.signal]
     found = cut_json_export(export.body, export.signal)
     parts = [
@@ -115,7 +122,7 @@ def _cut_json(export: Export) -> list[CutPart]:
     return _with_whole(export, parts, [part.is_plain for part in found])
 
 
-def _cut_metrics(export: Export) -> list[CutPart]:
+def _cut_metrics(export: OtlpExport) -> list[CutPart]:
     """Metrics: what records can be counted by, and the digest of the rest."""
     if export.is_json:
         found = cut_json_export(export.body, export.signal)
@@ -137,7 +144,7 @@ def _cut_metrics(export: Export) -> list[CutPart]:
     return [CutPart(resources.pop() if len(resources) == 1 else None, pieces)]
 
 
-def _with_whole(export: Export, parts: list[CutPart], are_plain: list[bool]) -> list[CutPart]:
+def _with_whole(export: OtlpExport, parts: list[CutPart], are_plain: list[bool]) -> list[CutPart]:
     """The parts; before the first that lost something by the cut, the whole body besides."""
     for part, is_plain in zip(parts, are_plain, strict=True):
         if not is_plain:

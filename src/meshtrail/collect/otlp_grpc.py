@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Final
 import grpc
 import grpc.aio
 
+from meshtrail.collect.exports import sender_of
 from meshtrail.collect.grpc_peer import identify_caller
-from meshtrail.collect.otlp import OTLP_SOURCE, sender_of
+from meshtrail.collect.open_streams import Caller
 from meshtrail.collect.otlp_answers import encode_response
-from meshtrail.collect.otlp_cut import SERVICES, Export
-from meshtrail.collect.otlp_streams import Caller
+from meshtrail.collect.otlp_cut import OTLP_SOURCE, SERVICES, OtlpExport
 from meshtrail.errors import InputError, RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from meshtrail.collect.authenticator import Identify
+    from meshtrail.collect.exports import Exports, Taken
     from meshtrail.collect.in_flight import Held, InFlight
     from meshtrail.collect.opening import StreamDoor
-    from meshtrail.collect.otlp import OtlpExports, Taken
     from meshtrail.sources.otlp_frame import Signal
 
     Context = grpc.aio.ServicerContext[bytes, bytes]
@@ -47,7 +47,7 @@ class OtlpGrpc:
     def __init__(
         self,
         *,
-        exports: OtlpExports,
+        exports: Exports,
         in_flight: InFlight,
         identify: Identify,
         door: Callable[[], StreamDoor],
@@ -91,7 +91,7 @@ class OtlpGrpc:
         )
         with self._in_flight.request(sender_of(peer)) as held:
             body = await self._read(context, held)
-            export = Export(body=body, signal=signal, is_json=False)
+            export = OtlpExport(body=body, signal=signal, is_json=False)
             return await self._exports.take(export, caller)
 
     async def _read(self, context: Context, held: Held) -> bytes:

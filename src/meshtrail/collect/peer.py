@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 AUTH_MTLS: Final = "mtls"
 AUTH_XFCC: Final = "xfcc"
 AUTH_TOKEN: Final = "token"  # noqa: S105 - the name of a way, not a secret
+AUTH_SIGNATURE: Final = "signature"
 AUTH_NONE: Final = "none"
 
 # What cryptography raises for certificates that a lax authority signed.
@@ -41,7 +42,7 @@ class Peer:
 
     Attributes:
         address: as the socket saw it.
-        auth: ``mtls``, ``xfcc``, ``token`` or ``none``.
+        auth: ``mtls``, ``xfcc``, ``token``, ``signature`` or ``none``.
         spiffe_id: of its certificate, when that is an X.509-SVID.
         certificate_sha256: of its certificate, DER.
         token: name of the token that it showed.

@@ -7,7 +7,8 @@ from typing import Final
 from meshtrail.collect.pieces import Piece
 from meshtrail.journal import Framing
 from meshtrail.model.entry import PayloadFormat
-from meshtrail.model.record_formats import RECORD_FORMATS
+from meshtrail.model.record_formats import GIT_LOG, RECORD_FORMATS
+from meshtrail.sources.delivery.git_cut import cut_git_log
 from meshtrail.sources.line_slices import count_lines
 
 FRAME_BYTES_MAX: Final = 256 << 10
@@ -19,12 +20,16 @@ def cut_records(name: str, body: bytes) -> list[Piece]:
 
     Args:
         name: of the format, one of ``RECORD_FORMATS``.
-        body: lines, the last with its line feed or without.
+        body: lines, the last with its line feed or without; of git-log, the output of git.
 
     Raises:
         InputError: it cannot be cut, and has to be kept whole.
     """
-    return cut_lines(body, RECORD_FORMATS[name])
+    payload_format = RECORD_FORMATS[name]
+    if name == GIT_LOG:
+        commits = cut_git_log(body)
+        return [Piece(commit, 1, Framing.WHOLE, payload_format) for commit in commits]
+    return cut_lines(body, payload_format)
 
 
 def cut_lines(body: bytes, payload_format: PayloadFormat) -> list[Piece]:

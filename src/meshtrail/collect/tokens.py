@@ -19,12 +19,15 @@ import msgspec
 
 from meshtrail.collect.payloads import encode_json
 from meshtrail.errors import InputError
+from meshtrail.model.record_formats import RECORD_FORMATS
 from meshtrail.units import UnixNanos
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-TOKEN_SOURCES: Final = ("envoy-als", "envoy-metrics", "otlp")
+TOKEN_SOURCES: Final = ("envoy-als", "envoy-metrics", "otlp", *RECORD_FORMATS)
+"""What a token can be good for. Webhooks take none: their senders cannot show one."""
+
 DAYS_MAX: Final = 3_650
 
 _TOKEN: Final = re.compile(r"mtt_([0-9a-f]{16})_([0-9a-f]{64})", re.ASCII)

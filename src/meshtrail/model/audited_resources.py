@@ -8,22 +8,22 @@ from __future__ import annotations
 
 from typing import Final
 
-from meshtrail.model.event import Kind
-
 READS: Final = frozenset({"get", "list", "watch", "head", "options", "watchlist"})
 """Verbs that change nothing."""
 
 SESSIONS: Final = {
-    ("pods", "exec"): Kind.EXEC,
-    ("pods", "attach"): Kind.ATTACH,
-    ("pods", "portforward"): Kind.PORT_FORWARD,
+    ("pods", "exec"): "exec",
+    ("pods", "attach"): "attach",
+    ("pods", "portforward"): "port_forward",
 }
-"""These have the verb ``get`` when they are opened as a WebSocket, and act all the same."""
+"""By resource and subresource: the kind of event. These have the verb ``get`` when they are opened
+as a WebSocket, and act all the same."""
 
 WRITES: Final = {
-    ("pods", "ephemeralcontainers"): Kind.EPHEMERAL_CONTAINER,
-    ("serviceaccounts", "token"): Kind.TOKEN_REQUEST,
+    ("pods", "ephemeralcontainers"): "ephemeral_container",
+    ("serviceaccounts", "token"): "token_request",
 }
+"""Likewise, where it is no read."""
 
 GOVERNING_GROUPS: Final = (
     *("istio.io", "linkerd.io", "cilium.io", "kuma.io", "consul.hashicorp.com"),

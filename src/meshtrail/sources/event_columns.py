@@ -65,7 +65,10 @@ class EventColumns:
         self.columns["kind"] = pc.fill_null(self.columns["kind"], Kind.UNDECODED.value)
         for reason, where in self.problems.items():
             self.problems[reason] = pc.and_(where, keep)
-        self.problems |= refused
+        for reason, where in refused.items():
+            # One reason may refuse some rows and be a remark on others.
+            noted = self.problems.get(reason)
+            self.problems[reason] = where if noted is None else pc.or_(noted, where)
 
 
 def explain_undecoded(out: EventColumns, bad: dict[int, str]) -> None:

@@ -16,8 +16,8 @@ from meshtrail.sources.delivery.git_log import read_git_log
 from meshtrail.sources.delivery.github import read_github
 from meshtrail.sources.delivery.gitlab import read_gitlab
 from meshtrail.sources.event_columns import explain_undecoded
-from meshtrail.sources.kubernetes.audit_events import read_audit_record
 from meshtrail.sources.hubble.records import map_hubble
+from meshtrail.sources.kubernetes.audit_events import read_audit_record
 from meshtrail.sources.kubernetes.objects import read_inventory
 from meshtrail.sources.lines.envoy_json import map_envoy_json
 from meshtrail.sources.lines.istio_json import map_istio_json
@@ -61,13 +61,13 @@ MAPPINGS: Final[dict[PayloadFormat, Mapping]] = {
     PayloadFormat.OTLP_LOG: map_otlp_logs,
     PayloadFormat.OTLP_LOG_JSON: partial(_map_json, Signal.LOGS, map_otlp_logs),
     PayloadFormat.OTLP_SPAN_JSON: partial(_map_json, Signal.TRACES, map_otlp_spans),
-    PayloadFormat.KUBERNETES_AUDIT_JSON: partial(map_each, read_audit_record),
     PayloadFormat.HUBBLE: map_hubble,
     PayloadFormat.ZTUNNEL: map_ztunnel,
     PayloadFormat.LINKERD: map_linkerd,
     PayloadFormat.ENVOY_JSON: map_envoy_json,
     PayloadFormat.ISTIO_JSON: map_istio_json,
     PayloadFormat.ISTIO_TEXT: map_istio_text,
+    PayloadFormat.KUBERNETES_AUDIT_JSON: partial(map_each, read_audit_record),
     PayloadFormat.INVENTORY: partial(map_each, read_inventory),
     PayloadFormat.GIT_LOG: partial(map_each, read_git_log),
     PayloadFormat.GITHUB: partial(map_each, read_github),

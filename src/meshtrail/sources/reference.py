@@ -32,8 +32,8 @@ from meshtrail.sources.counter_reference import (
 from meshtrail.sources.delivery.git_log import read_git_log
 from meshtrail.sources.delivery.github import read_github
 from meshtrail.sources.delivery.gitlab import read_gitlab
-from meshtrail.sources.kubernetes.audit_events import read_audit_record
 from meshtrail.sources.hubble.reference import map_hubble_line
+from meshtrail.sources.kubernetes.audit_events import read_audit_record
 from meshtrail.sources.kubernetes.objects import read_inventory
 from meshtrail.sources.lines.envoy_json_reference import map_envoy_json_line
 from meshtrail.sources.lines.istio_reference import map_istio_json_line, map_istio_text_line
@@ -97,13 +97,13 @@ _MAPPED: Final[dict[PayloadFormat, MapRecord]] = {
     PayloadFormat.OTLP_LOG: map_otlp_log,
     PayloadFormat.OTLP_LOG_JSON: _of_json(Signal.LOGS, map_otlp_log),
     PayloadFormat.OTLP_SPAN_JSON: _of_json(Signal.TRACES, map_span_record),
-    PayloadFormat.KUBERNETES_AUDIT_JSON: refer_each(read_audit_record),
     PayloadFormat.HUBBLE: map_hubble_line,
     PayloadFormat.ZTUNNEL: map_ztunnel_line,
     PayloadFormat.LINKERD: map_linkerd_line,
     PayloadFormat.ENVOY_JSON: map_envoy_json_line,
     PayloadFormat.ISTIO_JSON: map_istio_json_line,
     PayloadFormat.ISTIO_TEXT: map_istio_text_line,
+    PayloadFormat.KUBERNETES_AUDIT_JSON: refer_each(read_audit_record),
     PayloadFormat.INVENTORY: refer_each(read_inventory),
     PayloadFormat.GIT_LOG: refer_each(read_git_log),
     PayloadFormat.GITHUB: refer_each(read_github),

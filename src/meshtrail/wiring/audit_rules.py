@@ -22,7 +22,6 @@ from meshtrail.model.audited_resources import (
     WRITES,
     groups_of,
 )
-from meshtrail.model.event import Kind
 
 Group = tuple[str, tuple[str, ...]]
 """An API group, empty for the core group, and its resources; none means all of them."""
@@ -86,12 +85,17 @@ def make_rules() -> tuple[AuditRule, ...]:
 
 def _make_session_rules() -> tuple[AuditRule, ...]:
     sessions = tuple(f"{resource}/{part}" for resource, part in SESSIONS)
-    tokens = tuple(f"{one}/{part}" for (one, part), kind in WRITES.items() if _is_token(kind))
-    debug = tuple(f"{one}/{part}" for (one, part), kind in WRITES.items() if not _is_token(kind))
+    tokens = tuple(
+        f"{one}/{part}" for (one, part), kind in WRITES.items() if kind == "token_request"
+    )
+    debug = tuple(
+        f"{one}/{part}" for (one, part), kind in WRITES.items() if kind != "token_request"
+    )
     return (
         AuditRule(
-            why="Sessions in pods, which a WebSocket opens with the verb get, and what goes through "
-            "kubelets and proxies. The command is in the URL; what is typed then is in no log.",
+            why="Sessions in pods, which a WebSocket opens with the verb get, and what goes by "
+            "way of kubelets and proxies. The command is in the URL; what is typed then is in no "
+            "log.",
             level=METADATA,
             groups=(("", (*sessions, "pods/log", "pods/proxy", "services/proxy", "nodes/proxy")),),
         ),
@@ -107,10 +111,6 @@ def _make_session_rules() -> tuple[AuditRule, ...]:
             groups=(("", debug),),
         ),
     )
-
-
-def _is_token(kind: Kind) -> bool:
-    return kind is Kind.TOKEN_REQUEST
 
 
 def _make_quiet_rules() -> tuple[AuditRule, ...]:
@@ -176,7 +176,7 @@ def _make_change_rules() -> tuple[AuditRule, ...]:
             groups=(("", _with_parts(GOVERNING_CORE)), *((group, ()) for group in governing)),
         ),
         AuditRule(
-            why="ConfigMaps that meshes and the cluster read. A name counts where it is in the URL, "
+            why="ConfigMaps that meshes and the cluster read. A name counts where the URL has it, "
             "so not when one is made. Add istio-<revision> for each revision of Istio.",
             level=WHOLE,
             groups=(("", ("configmaps",)),),

@@ -17,7 +17,7 @@ from meshtrail.api.known_labels import (
     count_from_zero,
 )
 from meshtrail.collect import sender_refusals
-from meshtrail.collect.otlp import TURNED_AWAY_EVENT
+from meshtrail.collect.exports import TURNED_AWAY_EVENT
 from meshtrail.correlate.statements import Cause
 from meshtrail.journal.group_commit import DISK_FULL, JOURNAL_FULL
 

@@ -323,3 +323,24 @@ def test_a_refusal_is_told_with_its_reason_and_no_secret(scene: Scene) -> None:
         "refused_count": 1,
     }
     assert scene.text not in repr(scene.diag.events)
+
+
+def test_sender_of_what_a_secret_vouches_for_is_known_by_that_alone(scene: Scene) -> None:
+    authenticator = scene.authenticator(is_loopback=False)
+    peer = authenticator.identify_signed(SENDER, "github", lambda: None)
+    assert (peer.auth, peer.address, peer.spiffe_id, peer.token) == (
+        "signature",
+        SENDER,
+        None,
+        None,
+    )
+
+
+def test_what_no_secret_vouches_for_is_refused_and_counted(scene: Scene) -> None:
+    def check() -> None:
+        raise UnauthenticatedError("not of this body")
+
+    with pytest.raises(UnauthenticatedError, match="not of this body"):
+        scene.authenticator(is_loopback=True).identify_signed(SENDER, "github", check)
+    told = scene.diag.facts("sender_refused")
+    assert (told["source"], told["reason"]) == ("github", "not of this body")

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from meshtrail.collect import CollectOptions
+from meshtrail.collect.options import WebhookOptions
 from meshtrail.errors import ConfigError
 
 TLS: dict[str, Any] = {"tls_cert": Path("c"), "tls_key": Path("k")}
@@ -131,3 +132,32 @@ def test_room_for_exports_is_enough_for_the_largest_packed_and_unpacked() -> Non
     CollectOptions(message_bytes_max=1_000, otlp_bytes_max=4_000)
     with pytest.raises(ConfigError, match="otlp_bytes_max must be at least 4 times"):
         CollectOptions(message_bytes_max=1_000, otlp_bytes_max=3_999)
+
+
+GITHUB: dict[str, Any] = {"webhooks": WebhookOptions(github_secret_file=Path("s"))}
+GITLAB: dict[str, Any] = {"webhooks": WebhookOptions(gitlab_secret_file=Path("s"))}
+
+
+@pytest.mark.parametrize("webhooks", [GITHUB, GITLAB])
+def test_secrets_of_webhooks_open_the_http_door_alone_and_only_with_tls(
+    webhooks: dict[str, Any],
+) -> None:
+    CollectOptions(otlp_http="0.0.0.0:4318", **TLS, **webhooks)
+    with pytest.raises(ConfigError, match=r"grpc .* senders would not be authenticated"):
+        CollectOptions(grpc="0.0.0.0:4317", **TLS, **webhooks)
+    with pytest.raises(ConfigError, match=r"^otlp_http 0\.0\.0\.0:4318 is not a loopback"):
+        CollectOptions(otlp_http="0.0.0.0:4318", **webhooks)
+    CollectOptions(otlp_http="[::1]:4318", **webhooks)
+
+
+def test_a_secret_is_not_sent_in_the_clear_behind_a_proxy_either() -> None:
+    CollectOptions(otlp_http="0.0.0.0:4318", **XFCC, **GITHUB)
+    with pytest.raises(ConfigError, match="GitLab would send its secret in the clear"):
+        CollectOptions(otlp_http="0.0.0.0:4318", **XFCC, **GITLAB)
+
+
+def test_secrets_of_webhooks_are_said_for_people() -> None:
+    assert CollectOptions(**TLS, **GITHUB).describe_security() == (
+        "TLS, secrets of webhooks, loopback only"
+    )
+    assert not WebhookOptions().is_on

@@ -8,7 +8,7 @@ import grpc.aio
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
-from meshtrail.collect import otlp, otlp_grpc
+from meshtrail.collect import exports, otlp_grpc
 from meshtrail.collect.authenticator import Authenticator
 from meshtrail.errors import UnauthenticatedError
 from meshtrail.sources.otlp_frame import Signal
@@ -168,7 +168,7 @@ def test_more_calls_than_may_be_under_way_are_told_when_to_come_again(directory:
 def test_a_full_disk_holds_a_call_and_then_tells_it_to_come_again(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(otlp.OtlpExports.__init__, "__kwdefaults__", {"hold_seconds_max": 0.1})
+    monkeypatch.setattr(exports.Exports.__init__, "__kwdefaults__", {"hold_seconds_max": 0.1})
     disk = SmallDisk(20_000)
 
     async def scene(collector: Collector) -> None:
@@ -209,7 +209,7 @@ def test_a_sender_that_shows_nothing_is_refused_at_every_service(
             assert error.code() is grpc.StatusCode.UNAUTHENTICATED
             stream: Any = channel.stream_unary(METHOD)(metadata=metadata)
             assert await stream.code() is grpc.StatusCode.UNAUTHENTICATED
-        await collector.diag.heard("otlp_requests_refused")
+        await collector.diag.heard("requests_refused")
         assert "secret-token" not in repr(collector.diag.events)
 
     assert by_stream(play(directory, scene)) == []

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from meshtrail.collect import record_cut
 from meshtrail.collect.pieces import COUNTER_FORMATS, Piece
 from meshtrail.collect.record_cut import FRAME_BYTES_MAX, cut_lines, cut_records, keep_whole
+from meshtrail.errors import InputError
 from meshtrail.journal import Framing
 from meshtrail.model.entry import PayloadFormat
 from meshtrail.model.record_formats import LINE_FORMATS
@@ -51,3 +52,11 @@ def test_what_cannot_be_cut_is_kept_whole() -> None:
 def test_counters_alone_are_no_records(payload_format: PayloadFormat) -> None:
     piece = Piece(b"", 1, Framing.WHOLE, payload_format)
     assert piece.is_counters == (payload_format in COUNTER_FORMATS.values())
+
+
+def test_a_git_log_is_a_frame_for_each_commit() -> None:
+    commits = [b"commit %s\ntree x\n\n    text\n" % (letter * 40) for letter in (b"a", b"b")]
+    pieces = cut_records("git-log", b"\0".join(commits))
+    assert pieces == [(commit, 1, Framing.WHOLE, PayloadFormat.GIT_LOG) for commit in commits]
+    with pytest.raises(InputError):
+        cut_records("git-log", b"lines\nof something else\n")

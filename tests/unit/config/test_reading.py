@@ -102,3 +102,19 @@ def test_senders_are_told_apart_by_file_and_command_line_alike(tmp_path: Path) -
         tables, overrides={"collect.xfcc_from": ["127.0.0.6"]}, folder=tmp_path
     ).collect
     assert (given.tokens, given.xfcc_from) == (tmp_path / "senders", ("127.0.0.6",))
+
+
+def test_secrets_of_webhooks_are_a_section_of_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "options.toml"
+    path.write_text('[collect.webhooks]\ngithub_secret_file = "github"\n')
+    read = make_configuration(
+        read_tables(path), overrides={"collect.otlp_http": "off"}, folder=tmp_path
+    ).collect
+    assert read.webhooks.github_secret_file == tmp_path / "github"
+    assert read.webhooks.gitlab_secret_file is None
+    with pytest.raises(
+        ConfigError, match=r"collect\.webhooks\.github: known are github_secret_file"
+    ):
+        make_configuration(
+            {"collect": {"webhooks": {"github": "x"}}}, overrides={}, folder=tmp_path
+        )

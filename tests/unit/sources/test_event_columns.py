@@ -27,3 +27,15 @@ def test_trust_stands_where_the_value_does() -> None:
     out.columns["trace_id"] = pa.array(["a", None])
     out.trust("trace_id", Trust.ASSERTED)
     assert out.columns["trace_id_trust"].to_pylist() == ["asserted", None]
+
+
+def test_one_reason_may_refuse_some_rows_and_be_a_remark_on_others() -> None:
+    out = EventColumns(3)
+    out.columns["kind"] = pa.array(["request"] * 3)
+    out.note(pa.array(["odd", None, None]))
+    out.refuse(pa.array([None, "odd", None]))
+    out.blank_refused({})
+    assert out.columns["kind"].to_pylist() == ["request", "undecoded", "request"]
+    assert {name: where.to_pylist() for name, where in out.problems.items()} == {
+        "odd": [True, True, False]
+    }

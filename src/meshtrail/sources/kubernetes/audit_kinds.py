@@ -55,7 +55,7 @@ def kind_of(
     """
     session = SESSIONS.get((resource, subresource)) if not group else None
     if session is not None:
-        return session
+        return Kind(session)
     if resource == "nodes" and subresource == "proxy" and path is not None:
         call = _KUBELET.match(path)
         if call is not None:
@@ -75,7 +75,7 @@ def is_below(group: str, groups: tuple[str, ...]) -> bool:
 def _kind_of_core(resource: str, subresource: str, name: str) -> Kind:
     written = WRITES.get((resource, subresource))
     if written is not None:
-        return written
+        return Kind(written)
     if resource == "pods" and subresource in POD_PARTS:
         return Kind.WORKLOAD
     governs = resource in GOVERNING_CORE or is_mesh_config(resource, name)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.kill_otlp import run_campaign
+from tests.faults.kill_exports import run_campaign
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,6 +1,6 @@
-"""The open streams of OTLP senders: one for each connection, signal, encoding and resource.
+"""The open streams of exports: one for each connection, kind, and what their sender says of itself.
 
-An export says neither whether its resource was there before nor whether it comes again, so streams
+An export says neither whether its sender was there before nor whether it comes again, so streams
 end with their connection, when they are idle, or as the least recently used of too many.
 """
 
@@ -11,31 +11,22 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from meshtrail.collect.opening import Claims, Opening
-from meshtrail.collect.otlp_cut import SERVICES
+from meshtrail.collect.opening import Opening
 from meshtrail.collect.payloads import CloseReason
 from meshtrail.collect.stream import Stream
-from meshtrail.sources.otlp_resource import decode_json_resource, decode_resource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
 
+    from meshtrail.collect.export import StreamKind
     from meshtrail.collect.opening import StreamDoor
     from meshtrail.collect.peer import Peer
     from meshtrail.collect.tally import Tally
     from meshtrail.journal import Frame
-    from meshtrail.sources.otlp_frame import Signal
     from meshtrail.units import UnixNanos
 
 IDLE_NS_MAX: Final = 300_000_000_000
-OVERFLOW_EVENT: Final = "otlp_streams_overflowed"
-
-_NO_RESOURCE: Final = "the export carries no resource"
-_CLAIMS: Final = {
-    False: Claims(decode=decode_resource, none_said=_NO_RESOURCE),
-    True: Claims(decode=decode_json_resource, none_said=_NO_RESOURCE),
-}
-"""By whether the export is JSON."""
+OVERFLOW_EVENT: Final = "export_streams_overflowed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,20 +48,12 @@ class Caller:
     is_gone: Callable[[], bool]
 
 
-class StreamKind(NamedTuple):
-    """What all records of a stream have in common besides their sender."""
-
-    signal: Signal
-    is_json: bool
-    resource: bytes | None
-
-
 class _Key(NamedTuple):
     connection: Hashable
     peer: Peer
-    signal: Signal
-    is_json: bool
-    resource_sha256: bytes | None
+    service: str
+    encoding: str
+    identifier_sha256: bytes | None
 
 
 @dataclass(slots=True)
@@ -79,7 +62,7 @@ class _Open:
     used_ns: UnixNanos
 
 
-class OtlpStreams:
+class OpenStreams:
     """Opens, finds and closes them. Frames are given back, to be journaled in their order.
 
     Args:
@@ -103,6 +86,7 @@ class OtlpStreams:
         self,
         caller: Caller,
         kind: StreamKind,
+        identifier: bytes | None,
         *,
         frames: list[Frame],
         received_ns: UnixNanos,
@@ -113,13 +97,13 @@ class OtlpStreams:
         Args:
             caller: who sends them.
             kind: what they have in common.
+            identifier: the bytes in which their sender says who it is; None where it does not.
             frames: gets those of the opening, and of the closing of another that had to give way.
             received_ns: when they came.
             detail: for the opening, what is odd about the first export.
         """
-        resource = kind.resource
-        digest = None if resource is None else hashlib.sha256(resource).digest()
-        key = _Key(caller.connection, caller.peer, kind.signal, kind.is_json, digest)
+        digest = None if identifier is None else hashlib.sha256(identifier).digest()
+        key = _Key(caller.connection, caller.peer, kind.service, kind.encoding, digest)
         keys = self._by_connection.setdefault(caller.connection, OrderedDict())
         found = self._open.get(key)
         if found is None:
@@ -134,11 +118,11 @@ class OtlpStreams:
                 caller.door,
                 found.stream,
                 caller.peer,
-                service=SERVICES[kind.signal],
+                service=kind.service,
                 transport=caller.transport,
-                claims=_CLAIMS[kind.is_json],
+                claims=kind.claims,
             )
-            frames += opening.frames(resource, detail, received_ns)
+            frames += opening.frames(identifier, detail, received_ns)
         found.used_ns = received_ns
         keys[key] = None
         keys.move_to_end(key)
@@ -169,7 +153,7 @@ class OtlpStreams:
 
     def _overflow(self, key: _Key, now_ns: UnixNanos, of_what: str) -> Frame:
         most = self._streams_max if of_what == "in all" else self._connection_streams_max
-        detail = f"at most {most} OTLP streams {of_what} are open at once"
+        detail = f"at most {most} streams of exports {of_what} are open at once"
         self._tally.add(OVERFLOW_EVENT, detail)
         return self._close(key, CloseReason.OVERFLOW, detail, now_ns)
 

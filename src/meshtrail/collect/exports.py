@@ -1,4 +1,4 @@
-"""Exports of OTLP senders: taken from both doors, journaled, and acknowledged once durable.
+"""Exports: taken from every door, journaled, and acknowledged once durable.
 
 Whatever a sender does ends at most its own request. Nothing is dropped: what cannot be cut is
 sealed whole, what was taken before is sealed again and flagged.
@@ -12,9 +12,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from meshtrail.collect.conflicts import tell_conflicts
+from meshtrail.collect.export import Cut
 from meshtrail.collect.otlp_answers import INTERNAL, Refusal, refusal_of
-from meshtrail.collect.otlp_cut import Cut, cut_body, keep_whole
-from meshtrail.collect.otlp_streams import StreamKind
 from meshtrail.collect.payloads import CloseReason
 from meshtrail.collect.peer import AUTH_NONE
 from meshtrail.errors import DurabilityError, MeshtrailError, RequestError, UnavailableError
@@ -26,8 +25,8 @@ if TYPE_CHECKING:
 
     from meshtrail.collect.clock import CollectorClock
     from meshtrail.collect.diag import Diag
-    from meshtrail.collect.otlp_cut import Export
-    from meshtrail.collect.otlp_streams import Caller, OtlpStreams
+    from meshtrail.collect.export import Export
+    from meshtrail.collect.open_streams import Caller, OpenStreams
     from meshtrail.collect.peer import Peer
     from meshtrail.collect.pieces import Piece
     from meshtrail.collect.stream import Stream
@@ -38,11 +37,10 @@ if TYPE_CHECKING:
 HOLD_SECONDS_MAX: Final = 5.0
 """How long a sender is held when nothing can be journaled, before it is told to come again."""
 
-OTLP_SOURCE: Final = "otlp"
-WHOLE_EVENT: Final = "otlp_exports_kept_whole"
-REPEATED_EVENT: Final = "otlp_exports_repeated"
-REFUSED_EVENT: Final = "otlp_requests_refused"
-TURNED_AWAY_EVENT: Final = "otlp_senders_turned_away"
+WHOLE_EVENT: Final = "exports_kept_whole"
+REPEATED_EVENT: Final = "exports_repeated"
+REFUSED_EVENT: Final = "requests_refused"
+TURNED_AWAY_EVENT: Final = "senders_turned_away"
 """An alarm: they come again, but what they hold until then is bounded."""
 
 
@@ -50,10 +48,12 @@ class Taken(NamedTuple):
     """What became of an export that is durable now.
 
     Attributes:
+        records_count: records that it held.
         rejected_count: records of it that were not taken as records, but with the whole alone.
         reason: why.
     """
 
+    records_count: int = 0
     rejected_count: int = 0
     reason: str = ""
 
@@ -74,7 +74,7 @@ class Journal(Protocol):
         ...
 
 
-class OtlpExports:
+class Exports:
     """Takes exports. Belongs to one event loop.
 
     Args:
@@ -91,7 +91,7 @@ class OtlpExports:
         self,
         *,
         journal: Journal,
-        streams: OtlpStreams,
+        streams: OpenStreams,
         known: RecentExports,
         clock: CollectorClock,
         diag: Diag,
@@ -112,7 +112,7 @@ class OtlpExports:
         """Journal an export; it is durable when this returns.
 
         Raises:
-            InputError: it is no OTLP at all. It is durable as a whole all the same.
+            InputError: it is not what it should be. It is durable as a whole all the same.
             MeshtrailError: cutting it failed, by a mistake of our own; likewise.
             UnavailableError: nothing can be journaled for so long, or any more; the sender should
                 come again.
@@ -135,7 +135,7 @@ class OtlpExports:
     def refuse(self, error: Exception) -> Refusal:
         """What a sender is told of an error; counted, and an alarm when it is ours."""
         if not isinstance(error, MeshtrailError):
-            self._diag.error("otlp_request_failed", error=repr(error))
+            self._diag.error("request_failed", error=repr(error))
             return INTERNAL
         refusal = refusal_of(error)
         event = TURNED_AWAY_EVENT if refusal.is_retryable else REFUSED_EVENT
@@ -173,13 +173,13 @@ class OtlpExports:
 
     def _put(self, export: Export, caller: Caller) -> Cut:
         try:
-            cut = cut_body(export)
+            cut = export.cut()
         except MeshtrailError:
             raise
         except Exception as error:  # noqa: BLE001 - one sender must not end the recording of all others
-            self._diag.error("export_failed", signal=export.signal.name, error=repr(error))
+            self._diag.error("export_failed", what=export.name, error=repr(error))
             failure = MeshtrailError("the collector failed on this export, and kept it whole")
-            cut = Cut([keep_whole(export)], failure)
+            cut = Cut([export.keep_whole()], failure)
         if not any(part.pieces for part in cut.parts):
             return cut
         received_ns = self._clock.now()
@@ -188,9 +188,7 @@ class OtlpExports:
         flags = EntryFlags.DUPLICATE if is_known else EntryFlags(0)
         frames = self._frames(cut, export, caller, flags=flags, received_ns=received_ns)
         if is_known:
-            self._tally.add(
-                REPEATED_EVENT, f"{export.signal.name.lower()} of {caller.peer.address}"
-            )
+            self._tally.add(REPEATED_EVENT, f"{export.name} of {caller.peer.address}")
         else:
             frames.append(export_frame(digest, received_ns=received_ns))
             self._known.add(digest)
@@ -214,7 +212,8 @@ class OtlpExports:
                 continue
             stream = self._streams.use(
                 caller,
-                StreamKind(export.signal, export.is_json, part.resource),
+                export.kind,
+                part.identifier,
                 frames=frames,
                 received_ns=received_ns,
                 detail=None if cut.refusal is None else cut.refusal.message,
@@ -253,17 +252,16 @@ def _frame(stream: Stream, piece: Piece, flags: EntryFlags, received_ns: UnixNan
 
 def _verdict(cut: Cut) -> Taken:
     if cut.refusal is None:
-        return Taken()
+        return Taken(cut.records_count)
     rejected = cut.refusal.facts.get("records_count")
     if not isinstance(rejected, int):
         raise cut.refusal
-    return Taken(rejected, f"{cut.refusal.message}; the export is kept whole")
+    return Taken(0, rejected, f"{cut.refusal.message}; the export is kept whole")
 
 
 def _digest(export: Export, peer: Peer) -> bytes:
     """What the same body has in common when the same sender sends it again."""
-    encoding = "json" if export.is_json else "protobuf"
-    digest = hashlib.sha256(f"{sender_of(peer)!r} {export.signal.name} {encoding}\n".encode())
+    digest = hashlib.sha256(f"{sender_of(peer)!r} {export.label}\n".encode())
     digest.update(export.body)
     return digest.digest()[:EXPORT_DIGEST_BYTES]
 

@@ -5,12 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from meshtrail.collect import otlp
 from meshtrail.collect.clock import CollectorClock
+from meshtrail.collect.exports import Exports, Taken, sender_of
+from meshtrail.collect.open_streams import Caller, OpenStreams
 from meshtrail.collect.opening import KnownBlobs, StreamDoor
-from meshtrail.collect.otlp import OtlpExports, Taken, sender_of
-from meshtrail.collect.otlp_cut import Export
-from meshtrail.collect.otlp_streams import Caller, OtlpStreams
+from meshtrail.collect.otlp_cut import OtlpExport
 from meshtrail.collect.payloads import CollectorFacts
 from meshtrail.collect.peer import AUTH_MTLS, Peer
 from meshtrail.collect.tally import Tally
@@ -68,9 +67,9 @@ class Scene:
         self.tally = Tally(self.diag)
         self.is_gone = False
         self.known = RecentExports(known)
-        self.exports = OtlpExports(
+        self.exports = Exports(
             journal=self.journal,
-            streams=OtlpStreams(streams_max=9, connection_streams_max=9, tally=self.tally),
+            streams=OpenStreams(streams_max=9, connection_streams_max=9, tally=self.tally),
             known=self.known,
             clock=CollectorClock(FakeClock()),
             diag=self.diag,
@@ -96,7 +95,9 @@ class Scene:
             peer=peer,
             is_gone=lambda: self.is_gone,
         )
-        return await self.exports.take(Export(body=body, signal=signal, is_json=is_json), caller)
+        return await self.exports.take(
+            OtlpExport(body=body, signal=signal, is_json=is_json), caller
+        )
 
     @property
     def frames(self) -> list[Frame]:
@@ -119,7 +120,7 @@ def test_all_of_an_export_is_put_together_with_its_digest() -> None:
     async def scene() -> None:
         at = Scene()
         two = [resource_part([record(name)], of=resource(name)) for name in "ab"]
-        assert await at.take(export(*two)) == Taken()
+        assert await at.take(export(*two)) == Taken(2)
         (put,) = at.journal.puts
         framings = [frame.framing for frame in put]
         opening = [Framing.BLOB, Framing.WHOLE, Framing.OTLP]
@@ -141,7 +142,7 @@ def test_an_export_is_not_acknowledged_before_it_is_durable() -> None:
             assert len(at.journal.puts) == 1
             assert not taking.done()
             at.journal.is_durable.set()
-        assert taking.result() == Taken()
+        assert taking.result() == Taken(1)
 
     asyncio.run(scene())
 
@@ -156,7 +157,7 @@ def test_a_sender_is_held_for_a_time_and_then_told_to_come_again(what: str) -> N
         # What was put is journaled once it can be; what was not, never was.
         assert len(at.journal.puts) == (what == "is_durable")
         getattr(at.journal, what).set()
-        assert await at.take(export_of("a")) == Taken()
+        assert await at.take(export_of("a")) == Taken(1)
         flags = [frame.flags for frame in at.records()]
         assert flags == ([EntryFlags(0)] if what == "has_room" else [EntryFlags(0), 8])
 
@@ -171,7 +172,7 @@ def test_an_export_that_comes_again_is_flagged_and_its_digest_not_repeated() -> 
         assert [frame.flags for frame in at.records()] == [0, 8, 8]
         assert [frame.records_count for frame in at.records()] == [2, 2, 2]
         assert len(at.of(Framing.EXPORT)) == 1
-        assert at.told()["otlp_exports_repeated"]["count"] == 2
+        assert at.told()["exports_repeated"]["count"] == 2
 
     asyncio.run(scene())
 
@@ -243,7 +244,7 @@ def test_what_is_no_export_is_durable_before_it_is_refused() -> None:
         assert "not an OTLP export" in decode_json(opened.data)["detail"]
         assert (whole.data, whole.payload_format) == (b"\xff\xff", PayloadFormat.OTLP_FRAME)
         assert digest.framing is Framing.EXPORT
-        assert at.told()["otlp_exports_kept_whole"]["count"] == 1
+        assert at.told()["exports_kept_whole"]["count"] == 1
 
     asyncio.run(scene())
 
@@ -264,10 +265,10 @@ def test_what_is_over_the_bounds_is_taken_in_part() -> None:
 def test_a_mistake_of_our_own_keeps_the_export_whole_and_raises_an_alarm(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def fail(_: Export) -> None:
+    def fail(_: OtlpExport) -> None:
         raise ZeroDivisionError("secret")
 
-    monkeypatch.setattr(otlp, "cut_body", fail)
+    monkeypatch.setattr(OtlpExport, "cut", fail)
 
     async def scene() -> None:
         at = Scene()
@@ -334,8 +335,8 @@ def test_refusals_are_told_as_alarms_where_evidence_is_held_up() -> None:
     assert at.exports.refuse(InputError("bad")).http_status == 400
     assert at.exports.refuse(ZeroDivisionError("x")).http_status == 500
     assert set(at.told()) == {
-        "otlp_request_failed",
-        "otlp_senders_turned_away",
-        "otlp_requests_refused",
+        "request_failed",
+        "senders_turned_away",
+        "requests_refused",
     }
-    assert at.diag.alarms() == ["otlp_request_failed", "otlp_senders_turned_away"]
+    assert at.diag.alarms() == ["request_failed", "senders_turned_away"]

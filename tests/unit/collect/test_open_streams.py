@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from meshtrail.collect.open_streams import IDLE_NS_MAX, Caller, OpenStreams
 from meshtrail.collect.opening import KnownBlobs, StreamDoor
-from meshtrail.collect.otlp_streams import IDLE_NS_MAX, Caller, OtlpStreams, StreamKind
+from meshtrail.collect.otlp_cut import OtlpExport
 from meshtrail.collect.payloads import CloseReason, CollectorFacts
 from meshtrail.collect.peer import AUTH_MTLS, Peer
 from meshtrail.collect.tally import Tally
@@ -29,7 +30,7 @@ class Scene:
     def __init__(self, *, streams_max: int = 100, connection_streams_max: int = 100) -> None:
         self.diag = FakeDiag()
         self.tally = Tally(self.diag)
-        self.streams = OtlpStreams(
+        self.streams = OpenStreams(
             streams_max=streams_max,
             connection_streams_max=connection_streams_max,
             tally=self.tally,
@@ -58,7 +59,8 @@ class Scene:
     ) -> Stream:
         return self.streams.use(
             caller or self.caller(),
-            StreamKind(signal, is_json, None if name is None else resource(name)),
+            OtlpExport(body=b"", signal=signal, is_json=is_json).kind,
+            None if name is None else resource(name),
             frames=self.frames,
             received_ns=UnixNanos(at),
         )
@@ -128,7 +130,8 @@ def test_a_resource_that_cannot_be_read_claims_nothing_and_is_kept() -> None:
     scene = Scene()
     scene.streams.use(
         scene.caller(),
-        StreamKind(Signal.LOGS, is_json=True, resource=b"{"),
+        OtlpExport(body=b"", signal=Signal.LOGS, is_json=True).kind,
+        b"{",
         frames=scene.frames,
         received_ns=NOW,
     )
@@ -176,10 +179,10 @@ def test_the_least_recently_used_of_too_many_streams_gives_way(
     assert scene.closings() == {second.id: "overflow"}
     assert [scene.use("a"), scene.use("c")] == [first, third]
     (closed,) = [f for f in scene.frames if f.entry_type is EntryType.STREAM_CLOSED]
-    detail = f"at most 2 OTLP streams {of_what} are open at once"
+    detail = f"at most 2 streams of exports {of_what} are open at once"
     assert decode_json(closed.data)["detail"] == detail
     scene.tally.tell()
-    assert scene.diag.facts("otlp_streams_overflowed") == {"count": 1, "last": detail}
+    assert scene.diag.facts("export_streams_overflowed") == {"count": 1, "last": detail}
 
 
 def test_the_bound_of_a_connection_is_its_own() -> None:

@@ -1,14 +1,15 @@
-"""Processes of `meshtrail up` are killed while senders of OTLP send, and send again what failed.
+"""Processes of `meshtrail up` are killed while senders send exports, and send again what failed.
 
-Real processes, real requests, `kill -9`. A sender sends an export until it is acknowledged, as an
-exporter does. In the end all that was acknowledged is in the log, each record once without the flag
-of a duplicate, and with it as often as it came again. `python -m tests.faults.kill_otlp --rounds
-200` is the long form.
+Real processes, real requests, `kill -9`. A sender sends an export of OTLP, a body of lines or a
+list of audit events until it is acknowledged, as exporters and shippers do. In the end all that was
+acknowledged is in the log, each record once without the flag of a duplicate, and with it as often
+as it came again. `python -m tests.faults.kill_exports --rounds 200` is the long form.
 """
 
 from __future__ import annotations
 
 import argparse
+import gzip
 import http.client
 import random  # noqa: TID251 - seeded, so that a round can be run again
 import sys
@@ -24,6 +25,7 @@ import grpc
 from meshtrail.model.entry import EntryFlags, EntryType
 from meshtrail.note import parse_vkey
 from meshtrail.sources.otlp_frame import Signal
+from tests.audit_webhook import encode_list
 from tests.faults.kill import END_S_MAX, READY_S_MAX, STARTED_AGAIN, UpProcess
 from tests.independent_audit import read_log
 from tests.otlp_messages import PATHS, export_of, json_export
@@ -55,16 +57,45 @@ def send_json(up: UpProcess, texts: list[str], *, seconds_max: float) -> bool:
     return _post(up, body, kind="application/json", seconds_max=seconds_max)
 
 
+def send_lines(up: UpProcess, texts: list[str], *, seconds_max: float) -> bool:
+    """Lines of an access log, packed, over HTTP."""
+    lines = "".join(f'{{"path":"{text}"}}\n' for text in texts)
+    return _post(
+        up,
+        gzip.compress(lines.encode(), mtime=0),
+        kind="application/x-ndjson",
+        path="/v1/records/envoy-json?reporter=shop-1",
+        encoding="gzip",
+        seconds_max=seconds_max,
+    )
+
+
+def send_events(up: UpProcess, texts: list[str], *, seconds_max: float) -> bool:
+    """Audit events of a Kubernetes API, over HTTP."""
+    body = encode_list([{"auditID": text} for text in texts], version="v1")
+    path = "/v1/records/kubernetes-audit?timeout=30s"
+    return _post(up, body, kind="application/json", path=path, seconds_max=seconds_max)
+
+
 def send_protobuf(up: UpProcess, texts: list[str], *, seconds_max: float) -> bool:
     """Protobuf over HTTP."""
     body = export_of(*texts)
     return _post(up, body, kind="application/x-protobuf", seconds_max=seconds_max)
 
 
-def _post(up: UpProcess, body: bytes, *, kind: str, seconds_max: float) -> bool:
+def _post(
+    up: UpProcess,
+    body: bytes,
+    *,
+    kind: str,
+    seconds_max: float,
+    path: str = "/v1/logs",
+    encoding: str = "identity",
+) -> bool:
     connection = http.client.HTTPConnection(up.ready["otlp_http"], timeout=seconds_max)
     try:
-        connection.request("POST", "/v1/logs", body, {"content-type": kind})
+        headers = {"content-type": kind, "content-encoding": encoding}
+        connection.request("POST", path, body, headers)
         return connection.getresponse().status == 200
     except (OSError, http.client.HTTPException):
         return False
@@ -87,6 +118,8 @@ DOORS: dict[str, Door] = {
     "JSON over HTTP": send_json,
     "protobuf over gRPC": send_grpc,
     "protobuf over HTTP": send_protobuf,
+    "lines": send_lines,
+    "audit events": send_events,
 }
 
 
@@ -120,7 +153,7 @@ class Sender(threading.Thread):
             first += RECORDS_PER_EXPORT
 
 
-def run_campaign(folder: Path, *, rounds: int, seed: int, senders_count: int = 3) -> str:
+def run_campaign(folder: Path, *, rounds: int, seed: int, senders_count: int = len(DOORS)) -> str:
     """Run it; returns what happened, in a line."""
     chance = random.Random(seed)  # noqa: S311 - to be run again
     up = UpProcess(folder)
@@ -197,7 +230,9 @@ def _check(log: FoundLog, acknowledged: set[str]) -> dict[str, list[bool]]:
 
 def main() -> int:
     """Run the long form."""
-    parser = argparse.ArgumentParser(prog="python -m tests.faults.kill_otlp", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.faults.kill_exports", description=__doc__
+    )
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()

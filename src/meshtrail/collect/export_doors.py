@@ -1,4 +1,4 @@
-"""OTLP over gRPC and over HTTP, put together: what both doors take goes one way."""
+"""Exports over gRPC and over HTTP, put together: what both doors take goes one way."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from meshtrail.collect.address import Address, parse_address
+from meshtrail.collect.exports import Exports
+from meshtrail.collect.http_door import HttpDoor
 from meshtrail.collect.in_flight import InFlight
-from meshtrail.collect.otlp import OtlpExports
+from meshtrail.collect.open_streams import OpenStreams
 from meshtrail.collect.otlp_grpc import OtlpGrpc
-from meshtrail.collect.otlp_http import OtlpHttp
-from meshtrail.collect.otlp_streams import OtlpStreams
+from meshtrail.collect.otlp_http import otlp_services
+from meshtrail.collect.record_http import record_services
 from meshtrail.collect.tally import Tally
+from meshtrail.collect.webhook_http import webhook_services
 from meshtrail.http.server import Server, open_socket
 from meshtrail.journal import RecentExports
 
@@ -39,7 +42,7 @@ _END_SECONDS_MAX: Final = 8.0
 """For requests under way at the end: they are held for 5 s at most."""
 
 
-class OtlpDoors:
+class ExportDoors:
     """Both doors. Belongs to one event loop.
 
     Args:
@@ -75,9 +78,9 @@ class OtlpDoors:
         self._in_flight = InFlight(
             requests_max=options.otlp_requests_max, bytes_max=options.otlp_bytes_max
         )
-        self._exports = OtlpExports(
+        self._exports = Exports(
             journal=commit,
-            streams=OtlpStreams(
+            streams=OpenStreams(
                 streams_max=options.otlp_streams_max,
                 connection_streams_max=options.otlp_connection_streams_max,
                 tally=self._tally,
@@ -94,10 +97,14 @@ class OtlpDoors:
             door=door,
             message_bytes_max=options.message_bytes_max,
         )
-        self._http = OtlpHttp(
+        self._http = HttpDoor(
+            {
+                **otlp_services(http_authenticator.identify),
+                **record_services(http_authenticator.identify),
+                **webhook_services(options.webhooks, http_authenticator, diag=diag),
+            },
             exports=self._exports,
             in_flight=self._in_flight,
-            identify=http_authenticator.identify,
             door=lambda: replace(door(), listener=self.http_address or ""),
             message_bytes_max=options.message_bytes_max,
         )
