@@ -27,7 +27,13 @@ _MEMBERS: Final = msgspec.json.Decoder(dict[str, Raw])
 _ELEMENTS: Final = msgspec.json.Decoder(list[Raw])
 
 
-def slice_elements(body: bytes, *, key: str = "items", elements_count_max: int) -> list[bytes]:
+def slice_elements(
+    body: bytes,
+    *,
+    key: str = "items",
+    elements_count_max: int,
+    commas_count_max: int = BODY_COMMAS_MAX,
+) -> list[bytes]:
     """Cut a body into its elements, in order.
 
     Args:
@@ -35,6 +41,7 @@ def slice_elements(body: bytes, *, key: str = "items", elements_count_max: int) 
             other object, which is its only element.
         key: the member whose list is wanted. Null there is an empty list.
         elements_count_max: at most.
+        commas_count_max: in all of the body.
 
     Returns:
         What stands between the commas, without the space around it; elements may be anything.
@@ -45,7 +52,7 @@ def slice_elements(body: bytes, *, key: str = "items", elements_count_max: int) 
 
     Cost: linear, 7 ms for a megabyte.
     """
-    check_json(body, commas_count_max=BODY_COMMAS_MAX)
+    check_json(body, commas_count_max=commas_count_max)
     # What stands as a half of a surrogate pair is no reason to refuse all that came with it.
     text = mend_surrogates(body)
     try:
