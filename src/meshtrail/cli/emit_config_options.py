@@ -125,7 +125,7 @@ def refuse_strangers(parser: Parser, arguments: argparse.Namespace) -> None:
     """Refuse an option of another kind: it would have no effect, and somebody counts on it."""
     for name, owners in _OWNERS.items():
         if getattr(arguments, name) not in (None, False) and arguments.kind not in owners:
-            parser.error(f"--{name.replace('_', '-')} goes with {' and '.join(owners)}")
+            parser.error(f"--{name.replace('_', '-')} goes with {', '.join(owners)}")
     if arguments.only is not None and arguments.only not in PARTS[arguments.kind]:
         wanted = " or ".join(PARTS[arguments.kind])
         parser.error(f"--only {arguments.only}: of {arguments.kind} there is {wanted}")
@@ -142,8 +142,8 @@ def _add_shared_options(parser: argparse.ArgumentParser) -> None:
     envoys.add_argument(
         "--log-name",
         metavar="NAME",
-        help="envoy, istio: names the logs NAME_http, NAME_tcp and NAME_listener (default: as Istio "
-        "does, http_envoy_accesslog and so on)",
+        help="envoy, istio: names the logs NAME_http, NAME_tcp and NAME_listener (default: as "
+        "Istio does, http_envoy_accesslog and so on)",
     )
     envoys.add_argument(
         "--otlp",

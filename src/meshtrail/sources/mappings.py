@@ -72,9 +72,6 @@ MAPPINGS: Final[dict[PayloadFormat, Mapping]] = {
     PayloadFormat.GIT_LOG: partial(map_each, read_git_log),
     PayloadFormat.GITHUB: partial(map_each, read_github),
     PayloadFormat.GITLAB: partial(map_each, read_gitlab),
-    PayloadFormat.ENVOY_JSON: map_envoy_json,
-    PayloadFormat.ISTIO_JSON: map_istio_json,
-    PayloadFormat.ISTIO_TEXT: map_istio_text,
 }
 """By payload format: records, binary[n], with the sender of each, to their event columns."""
 

@@ -108,9 +108,6 @@ _MAPPED: Final[dict[PayloadFormat, MapRecord]] = {
     PayloadFormat.GIT_LOG: refer_each(read_git_log),
     PayloadFormat.GITHUB: refer_each(read_github),
     PayloadFormat.GITLAB: refer_each(read_gitlab),
-    PayloadFormat.ENVOY_JSON: map_envoy_json_line,
-    PayloadFormat.ISTIO_JSON: map_istio_json_line,
-    PayloadFormat.ISTIO_TEXT: map_istio_text_line,
 }
 
 
