@@ -55,7 +55,7 @@ spec:
 {target}\
     # All that events are made of. What is logged is kept for good: never add authorization, cookie
     # or anything else that is a secret. A value that is absent is written all the same, as null:
-    # a line has about 3 kB.
+    # a line has about 2 kB.
     jsonFormat: |
 {indent(json.dumps(asked, indent=2), "      ")}
 """
