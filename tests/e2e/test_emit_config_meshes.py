@@ -115,13 +115,17 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[Ro
                 assert caller.get(ports["http"], "/admin", {}) == 403
                 assert caller.echo(ports["tcp"], b"settle") == b"settle"
                 assert nobody.echo(ports["http"], b"GET / HTTP/1.1\r\n\r\n") == b""
-                wait_until(
-                    lambda path=path, mesh=mesh: len(lines_of(path)) >= LINES_COUNT[mesh],
-                    f"the lines of {mesh} are written",
-                    seconds_max=ARRIVAL_S_MAX,
-                )
+                wait_for(path, LINES_COUNT[mesh])
             found[mesh] = rows_of(path)
         yield found
+
+
+def wait_for(path: Path, count: int) -> None:
+    wait_until(
+        lambda: len(lines_of(path)) >= count,
+        f"{count} lines are in {path.name}",
+        seconds_max=ARRIVAL_S_MAX,
+    )
 
 
 def lines_of(path: Path) -> list[bytes]:

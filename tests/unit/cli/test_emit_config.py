@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from meshtrail.cli import exit_codes
-from meshtrail.cli.emit_config import main, make_emit_config_parser
+from meshtrail.cli.emit_config import main
+from meshtrail.cli.emit_config_options import make_emit_config_parser
 from meshtrail.errors import ConfigError
 from tests.unit.wiring.wirings import CA, CERT, COLLECTOR, KEY, TEXTS
 

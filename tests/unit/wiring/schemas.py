@@ -15,6 +15,7 @@ STRING: Schema = {"type": "string", "minLength": 1}
 BOOLEAN: Schema = {"type": "boolean"}
 INTEGER: Schema = {"type": "integer"}
 EMPTY: Schema = {"type": "array", "maxItems": 0}
+ON: Schema = {"const": True}
 LEVEL: Schema = {"enum": ["None", "Metadata", "Request", "RequestResponse"]}
 STAGES: Schema = {
     "type": "array",
@@ -287,14 +288,14 @@ SCHEMAS: dict[str, Schema] = {
         {
             "hubble": closed(
                 {
-                    "enabled": one_of(True),
+                    "enabled": ON,
                     "eventBufferCapacity": {"type": "string", "pattern": "^[0-9]+$"},
                     "networkPolicyCorrelation": _SWITCH,
                     "export": closed(
                         {
                             "static": closed(
                                 {
-                                    "enabled": one_of(True),
+                                    "enabled": ON,
                                     "filePath": STRING,
                                     "fieldMask": EMPTY,
                                     "fieldAggregate": EMPTY,

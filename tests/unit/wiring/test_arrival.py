@@ -4,10 +4,9 @@ import tomllib
 
 import pytest
 
-from meshtrail.config import make_configuration
 from meshtrail.model.record_formats import LINE_FORMATS
 from meshtrail.wiring import cilium, consul, kuma, linkerd, ztunnel
-from meshtrail.wiring.arrival import format_arrival
+from meshtrail.wiring.arrival import Lines, format_arrival
 from tests.unit.wiring.wirings import DOOR, LOOPBACK
 
 LINES = [module.LINES for module in (cilium, consul, kuma, linkerd, ztunnel)]
@@ -15,7 +14,7 @@ LINES = [module.LINES for module in (cilium, consul, kuma, linkerd, ztunnel)]
 
 @pytest.mark.parametrize("lines", LINES, ids=[f"{one.path}" for one in LINES])
 def test_lines_are_of_a_format_that_is_read_and_lie_in_the_folder_that_is_named(
-    lines: linkerd.Lines,
+    lines: Lines,
 ) -> None:
     assert lines.record_format in LINE_FORMATS
     assert lines.path.startswith(f"{lines.folder}/")
@@ -25,7 +24,7 @@ def test_lines_are_of_a_format_that_is_read_and_lie_in_the_folder_that_is_named(
 
 
 @pytest.mark.parametrize("lines", LINES, ids=[f"{one.path}" for one in LINES])
-def test_options_in_the_comment_are_options(lines: linkerd.Lines) -> None:
+def test_options_in_the_comment_are_options(lines: Lines) -> None:
     table = "\n".join(
         line.removeprefix("#").strip()
         for line in format_arrival(lines, DOOR).split("\n")

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import yaml
 
 from meshtrail.errors import ConfigError
-from meshtrail.wiring import format_cilium
+from meshtrail.wiring import CiliumPart, format_cilium
 from meshtrail.wiring.cilium import LINES
 from tests.unit.wiring.wirings import DOOR
 
 
-def documents(part: str | None = None) -> list[dict[str, object]]:
-    text = format_cilium(DOOR, namespace="shop", part=part)  # type: ignore[arg-type]  # any name
+def documents(part: CiliumPart | None = None) -> list[dict[str, Any]]:
+    text = format_cilium(DOOR, namespace="shop", part=part)
     return [document for document in yaml.safe_load_all(text) if document is not None]
 
 
@@ -26,13 +28,13 @@ def test_exporter_leaves_nothing_out_and_writes_where_lines_are_read() -> None:
 
 def test_ring_is_one_less_than_a_power_of_two() -> None:
     [values] = documents("values")
-    capacity = int(values["hubble"]["eventBufferCapacity"])  # type: ignore[index]  # a mapping
+    capacity = int(values["hubble"]["eventBufferCapacity"])
     assert capacity & (capacity + 1) == 0
 
 
 def test_policy_for_seeing_closes_nothing_and_lets_everything_through() -> None:
     [policy] = documents("resources")
-    spec: dict[str, list[dict[str, list[dict[str, object]]]]] = policy["spec"]  # type: ignore[assignment]  # read from YAML
+    spec = policy["spec"]
     assert policy["metadata"] == {"name": "meshtrail-visibility", "namespace": "shop"}
     assert spec["enableDefaultDeny"] == {"ingress": False, "egress": False}
     assert spec["ingress"][0]["toPorts"][0]["rules"] == {"http": [{}]}

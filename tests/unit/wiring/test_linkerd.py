@@ -4,12 +4,12 @@ import pytest
 import yaml
 
 from meshtrail.errors import ConfigError
-from meshtrail.wiring import format_linkerd
+from meshtrail.wiring import LinkerdPart, format_linkerd
 from tests.unit.wiring.wirings import DOOR
 
 
-def documents(part: str | None = None) -> list[dict[str, object]]:
-    text = format_linkerd(DOOR, namespace="shop", part=part)  # type: ignore[arg-type]  # any name
+def documents(part: LinkerdPart | None = None) -> list[dict[str, object]]:
+    text = format_linkerd(DOOR, namespace="shop", part=part)
     return [document for document in yaml.safe_load_all(text) if document is not None]
 
 
@@ -34,7 +34,7 @@ def test_nobody_is_let_in_by_what_is_printed() -> None:
 
 
 @pytest.mark.parametrize(("part", "number"), [("values", 0), ("annotations", 1)])
-def test_one_part_is_printed_alone(part: str, number: int) -> None:
+def test_one_part_is_printed_alone(part: LinkerdPart, number: int) -> None:
     assert documents(part) == [documents()[number]]
 
 

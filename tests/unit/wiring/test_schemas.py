@@ -68,12 +68,12 @@ def test_schema_refuses_any_name_in_another_spelling(name: str, document: dict[s
         assert not validator.is_valid(wrong)
 
 
-def misspelt(document: Any) -> list[Any]:
+def misspelt(document: dict[str, Any]) -> list[dict[str, Any]]:
     """The document with each of its names once in another spelling."""
     wrong = []
     for path in paths_of(document):
         copied = copy.deepcopy(document)
-        parent = copied
+        parent: Any = copied
         for step in path[:-1]:
             parent = parent[step]
         parent[f"{path[-1]}x"] = parent.pop(path[-1])
@@ -81,7 +81,7 @@ def misspelt(document: Any) -> list[Any]:
     return wrong
 
 
-def paths_of(value: Any) -> list[list[Any]]:
+def paths_of(value: object) -> list[list[Any]]:
     """Where names stand; of long lists the first element and the last."""
     found: list[list[Any]] = []
     if isinstance(value, dict):

@@ -60,7 +60,7 @@ AUDIT = {
         collector=parse_endpoint("10.0.0.7:4318"),
         cert=None,
         key=None,
-        token="/etc/meshtrail/token",  # noqa: S106 - a path
+        token="/etc/meshtrail/token",
     ),
 }
 LINES = {
