@@ -8,7 +8,7 @@ from meshtrail.collect.pieces import Piece
 from meshtrail.collect.record_cut import cut_lines
 from meshtrail.errors import InputError
 from meshtrail.journal import Framing
-from meshtrail.sources.json_elements import BODY_COMMAS_MAX, slice_elements
+from meshtrail.sources.json_elements import slice_elements
 
 if TYPE_CHECKING:
     from meshtrail.model.entry import PayloadFormat
@@ -33,11 +33,7 @@ def holds_lines(body: bytes) -> bool:
 
 
 def cut_elements(
-    body: bytes,
-    payload_format: PayloadFormat,
-    *,
-    elements_count_max: int,
-    commas_count_max: int = BODY_COMMAS_MAX,
+    body: bytes, payload_format: PayloadFormat, *, elements_count_max: int
 ) -> list[Piece]:
     """Cut a document into the elements of its list; one without a list is its only element.
 
@@ -45,14 +41,11 @@ def cut_elements(
         body: a list in JSON, or an object, with one at ``items`` or without.
         payload_format: of the elements.
         elements_count_max: at most.
-        commas_count_max: in all of it.
 
     Raises:
         InputError: it is no such document, and has to be kept whole.
     """
-    elements = slice_elements(
-        body, elements_count_max=elements_count_max, commas_count_max=commas_count_max
-    )
+    elements = slice_elements(body, elements_count_max=elements_count_max)
     if any(b"\n" in element for element in elements):
         return [Piece(element, 1, Framing.WHOLE, payload_format) for element in elements]
     # As machines write them, an element is a line, and many lines are one frame.

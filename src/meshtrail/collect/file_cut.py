@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from meshtrail.collect.pieces import Piece
 
 ELEMENTS_COUNT_MAX: Final = 1 << 20
-COMMAS_COUNT_MAX: Final = 1 << 26
-"""A list of the pods of a large cluster has ten million."""
 
 FILE_CLAIMS: Final = Claims(decode=decode_claims, none_said="nobody says whose file it is")
 
@@ -87,7 +85,6 @@ def _read_pieces(name: str, file: BinaryIO, path: str) -> Iterator[list[Piece]]:
                     body,
                     payload_format,
                     elements_count_max=ELEMENTS_COUNT_MAX,
-                    commas_count_max=COMMAS_COUNT_MAX,
                 )
                 yield from _in_chunks(pieces)
 

@@ -13,7 +13,6 @@ import json
 from functools import cache
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,6 +22,7 @@ from meshtrail.sources.json_text import NESTING_MAX, count_tokens
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import duckdb
     import numpy.typing as npt
 
 Structure: TypeAlias = "str | Mapping[str, Structure] | list[Structure]"
@@ -136,4 +136,7 @@ def _read(texts: pa.Array, structure: str) -> pa.Array:
 
 @cache
 def _engine() -> duckdb.DuckDBPyConnection:
+    # Only who reads JSON pays for it: the processes that do not are many.
+    import duckdb  # noqa: PLC0415 - it takes 60 ms and 30 MB
+
     return duckdb.connect(":memory:", config=_SETTINGS)

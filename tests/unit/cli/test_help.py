@@ -39,6 +39,8 @@ def test_the_commands_are_those_that_were_promised_and_each_has_its_module() -> 
         "status": "meshtrail.cli.status",
         "completeness": "meshtrail.cli.completeness",
         "import": "meshtrail.cli.import_files",
+        "explain": "meshtrail.cli.explain",
+        "changes": "meshtrail.cli.changes",
         "search": "meshtrail.cli.search",
         "trace": "meshtrail.cli.trace",
         "verify": "meshtrail.cli.verify",
