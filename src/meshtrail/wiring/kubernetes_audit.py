@@ -103,20 +103,19 @@ def _format_head(wiring: AuditWiring) -> str:
 
 def _format_costs() -> str:
     return format_comment(
-        "batch sends within 30 s, after the answer to the client. What does not fit the buffer "
-        "is dropped and counted (apiserver_audit_error_total): 50,000 events of 5 kB are 250 MB "
-        "of memory, and a few minutes. An API server that crashes loses them. blocking loses "
-        "nothing, but every call waits until meshtrail has it on disk; blocking-strict refuses "
-        "calls while meshtrail is away: the cluster then stands still. The log file beside the "
-        "webhook keeps what the webhook loses, and `meshtrail import kubernetes-audit` reads "
-        "it.\n\n"
+        "batch sends within 30 s, after the answer to the client. What does not fit the buffer is "
+        "dropped and counted (apiserver_audit_error_total): 50,000 events of 5 kB are 250 MB of "
+        "memory. An API server that crashes loses them. blocking loses nothing, but every call "
+        "waits until meshtrail has it on disk; blocking-strict refuses calls while meshtrail is "
+        "away: the cluster then stands still. The log file beside the webhook keeps what the "
+        "webhook loses, and `meshtrail import kubernetes-audit` reads it.\n\n"
         "What it still cannot say: what was typed in a session, what an object was before a "
-        "change, and which cluster this is, so give each API server a certificate or token of "
-        "its own.\n\n"
-        "Managed clusters take neither flag. EKS: turn on the audit log (CloudWatch), whose "
-        "policy is Amazon's and logs no request bodies of most groups. AKS: diagnostic setting "
-        "kube-audit. Ship either to the same path; meshtrail reads what they wrap around an "
-        "event. GKE: Cloud Audit Logs are another format, which is not read."
+        "change, and which cluster this is, so give each API server a certificate or token of its "
+        "own.\n\n"
+        "Managed clusters take neither flag, and have a policy of their maker's. EKS: turn on the "
+        "audit log (CloudWatch). AKS: diagnostic setting kube-audit. Ship either to the same "
+        "path; meshtrail reads what they wrap around an event. GKE: Cloud Audit Logs are another "
+        "format, which is not read."
     )
 
 

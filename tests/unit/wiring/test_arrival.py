@@ -1,9 +1,11 @@
 from __future__ import annotations
 
-import tomllib
+from pathlib import Path
 
 import pytest
 
+from meshtrail.collect.tail import TailOptions
+from meshtrail.config import read_tables
 from meshtrail.model.record_formats import LINE_FORMATS
 from meshtrail.wiring import cilium, consul, kuma, linkerd, ztunnel
 from meshtrail.wiring.arrival import Lines, format_arrival
@@ -24,14 +26,19 @@ def test_lines_are_of_a_format_that_is_read_and_lie_in_the_folder_that_is_named(
 
 
 @pytest.mark.parametrize("lines", LINES, ids=[f"{one.path}" for one in LINES])
-def test_options_in_the_comment_are_options(lines: Lines) -> None:
+def test_options_in_the_comment_are_options(lines: Lines, tmp_path: Path) -> None:
     table = "\n".join(
         line.removeprefix("#").strip()
         for line in format_arrival(lines, DOOR).split("\n")
         if line.startswith("#   ") and "POST" not in line
     )
-    [tail] = tomllib.loads(table)["collect"]["tail"]
-    assert tail == {"path": lines.path, "format": lines.record_format}
+    file = tmp_path / "meshtrail.toml"
+    file.write_text(table, encoding="utf-8")
+    tables = read_tables(file)
+    [tail] = tables["collect"]["tail"]
+    assert TailOptions(path=Path(tail["path"]), format=tail["format"]) == TailOptions(
+        path=Path(lines.path), format=lines.record_format
+    )
 
 
 def test_shipper_speaks_tls_but_on_loopback() -> None:

@@ -24,6 +24,7 @@ from meshtrail.model.audited_resources import (
 from meshtrail.model.event import Kind
 from meshtrail.sources.kubernetes.audit_kinds import kind_of
 from meshtrail.sources.kubernetes.mesh_names import is_mesh_config, is_trust_root
+from meshtrail.sources.kubernetes.security_changes import RULES
 from meshtrail.wiring import format_kubernetes_audit
 from meshtrail.wiring.audit_rules import MESH_CONFIG_MAPS, make_rules
 from tests.unit.wiring.audit_policy import Call, level_of
@@ -75,6 +76,11 @@ def test_change_of_what_governs_is_logged_with_request_and_answer(verb: str) -> 
             continue
         assert kind(call) is Kind.CONFIG_CHANGE, call
         assert level_of(POLICY, call) == "RequestResponse", call
+
+
+def test_every_group_whose_changes_are_classified_is_named_by_the_policy() -> None:
+    classified = {group for group, _ in RULES if group and not group.startswith("*")}
+    assert classified - {*GROUPS, *INFRASTRUCTURE_GROUPS} == set()
 
 
 def test_policy_that_lacks_a_group_is_noticed() -> None:
