@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from meshtrail.sources.kubernetes.audit_kinds import _GOVERNING_GROUPS
+from meshtrail.model.audited_resources import GOVERNING_GROUPS
 from meshtrail.sources.kubernetes.security_change import SecurityChange
 
 if TYPE_CHECKING:
@@ -24,4 +24,4 @@ def test_document_names_every_security_change_and_no_other(checkout: Path) -> No
 
 def test_document_names_every_governing_group(checkout: Path) -> None:
     text = (checkout / "docs" / "sources" / "kubernetes-audit.md").read_text()
-    assert [group for group in _GOVERNING_GROUPS if f"`{group}`" not in text] == []
+    assert [group for group in GOVERNING_GROUPS if f"`{group}`" not in text] == []

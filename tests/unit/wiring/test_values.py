@@ -11,13 +11,20 @@ from hypothesis import strategies as st
 
 from meshtrail.errors import ConfigError
 from meshtrail.wiring import (
+    AuditWiring,
     Endpoint,
     EnvoyWiring,
     FileIdentity,
     IstioWiring,
+    KumaWiring,
     SdsIdentity,
+    format_cilium,
+    format_consul,
     format_envoy,
     format_istio,
+    format_kubernetes_audit,
+    format_kuma,
+    format_linkerd,
     parse_endpoint,
 )
 from meshtrail.wiring.values import (
@@ -30,7 +37,7 @@ from meshtrail.wiring.values import (
     is_dns_name,
     quote,
 )
-from tests.unit.wiring.wirings import CA, CERT, COLLECTOR, ELSEWHERE, KEY, SERVICE
+from tests.unit.wiring.wirings import CA, CERT, COLLECTOR, DOOR, ELSEWHERE, KEY, SERVICE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -184,9 +191,52 @@ def istio(**changes: str) -> str:
     )
 
 
+def kuma(**changes: str) -> str:
+    return format_kuma(
+        KumaWiring(
+            collector=DOOR,
+            mesh=changes.get("mesh", "default"),
+            namespace=changes.get("root", "kuma-system"),
+            access_log_file=changes.get("file", "/dev/stdout"),
+        )
+    )
+
+
+def consul(**changes: str) -> str:
+    return format_consul(DOOR, access_log_file=changes.get("file", "/dev/stdout"))
+
+
+def linkerd(**changes: str) -> str:
+    return format_linkerd(DOOR, namespace=changes.get("namespace", "default"))
+
+
+def cilium(**changes: str) -> str:
+    return format_cilium(DOOR, namespace=changes.get("namespace", "default"))
+
+
+def audit(**changes: str) -> str:
+    return format_kubernetes_audit(
+        AuditWiring(
+            collector=DOOR,
+            ca=changes.get("ca", CA),
+            cert=changes.get("cert", CERT),
+            key=changes.get("key", KEY),
+        )
+    )
+
+
+def audit_by_token(**changes: str) -> str:
+    token = changes.get("token", "/etc/meshtrail/token")
+    return format_kubernetes_audit(AuditWiring(collector=DOOR, cert=None, key=None, token=token))
+
+
 @pytest.mark.parametrize(
     ("render", "option"),
     [
+        *[(kuma, option) for option in ("mesh", "root", "file")],
+        *[(render, "namespace") for render in (linkerd, cilium)],
+        *[(audit, option) for option in ("ca", "cert", "key")],
+        *[(audit_by_token, "token"), (consul, "file")],
         *[(envoy, option) for option in ("address", "cert", "key", "ca", "sds_dir", "peer", "log")],
         *[(sds, option) for option in ("cluster", "secret", "ca_secret")],
         *[(istio, option) for option in ("peer", "root", "log")],

@@ -5,12 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from meshtrail.wiring import (
+    AuditWiring,
     EnvoyWiring,
     FileIdentity,
     IstioWiring,
+    KumaWiring,
     SdsIdentity,
+    format_cilium,
+    format_consul,
     format_envoy,
     format_istio,
+    format_kubernetes_audit,
+    format_kuma,
+    format_linkerd,
+    format_ztunnel,
     parse_endpoint,
 )
 
@@ -41,9 +49,33 @@ ISTIO = {
     "istio-otlp": IstioWiring(collector=SERVICE, is_otlp=True),
     "istio-outside": IstioWiring(collector=ELSEWHERE, collector_spiffe_id=COLLECTOR),
 }
+DOOR = parse_endpoint("meshtrail.meshtrail.svc.cluster.local:4318")
+KUMA = {
+    "kuma": KumaWiring(collector=DOOR),
+    "kuma-otlp": KumaWiring(collector=LOOPBACK, mesh="shop", namespace="kuma", is_otlp=True),
+}
+AUDIT = {
+    "kubernetes-audit": AuditWiring(collector=DOOR),
+    "kubernetes-audit-token": AuditWiring(
+        collector=parse_endpoint("10.0.0.7:4318"),
+        cert=None,
+        key=None,
+        token="/etc/meshtrail/token",
+    ),
+}
+LINES = {
+    "ztunnel": format_ztunnel(DOOR),
+    "linkerd": format_linkerd(DOOR, namespace="default"),
+    "cilium": format_cilium(DOOR, namespace="default"),
+    "consul": format_consul(DOOR),
+    "consul-file": format_consul(DOOR, access_log_file="/var/log/envoy/access.json"),
+}
 TEXTS = {
     **{name: format_envoy(wiring) for name, wiring in ENVOY.items()},
     **{name: format_istio(wiring) for name, wiring in ISTIO.items()},
+    **{name: format_kuma(wiring) for name, wiring in KUMA.items()},
+    **{name: format_kubernetes_audit(wiring) for name, wiring in AUDIT.items()},
+    **LINES,
 }
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from meshtrail.model.audited_resources import DELIVERING, READS
 from meshtrail.model.event import Decision, Kind, Trust
 from meshtrail.sources.digests import read_address
 from meshtrail.sources.json_members import Members
 from meshtrail.sources.kubernetes.audit_detail import build_detail
 from meshtrail.sources.kubernetes.audit_json import read_event
-from meshtrail.sources.kubernetes.audit_kinds import READS, is_below, kind_of
+from meshtrail.sources.kubernetes.audit_kinds import is_below, kind_of
 from meshtrail.sources.kubernetes.audit_object import (
     REMOVING,
     ShownObject,
@@ -52,7 +53,6 @@ _OF_POD: Final = (
     *("pod_labels", "image", "image_digest", "commit_id", "repository_url", "object_deleted_time"),
 )
 _OF_DELIVERY: Final = ("commit_id", "commit_ref", "repository_url", "image", "image_digest")
-_DELIVERING: Final = ("argoproj.io", "toolkit.fluxcd.io")
 _REPORTED: Final = frozenset({"apiVersion", "kind", "metadata", "operation", "status"})
 
 
@@ -245,7 +245,7 @@ class _AuditCall:
             The kind, where they told so and changed nothing of what they are to deliver.
         """
         whole = self._shown.whole
-        if whole is None or self._verb in READS or not is_below(self._group, _DELIVERING):
+        if whole is None or self._verb in READS or not is_below(self._group, DELIVERING):
             return kind
         told = read_delivery(Members(whole))
         if told is None:
