@@ -13,7 +13,13 @@ import grpc.aio
 
 from meshtrail.collect import CollectOptions, Listening, SenderRefusals, run_collect
 from meshtrail.collect.diag import Diag
-from meshtrail.journal import Framing, JournalOptions, JournalReader, JournalWriter
+from meshtrail.journal import (
+    NO_ENTRIES,
+    Framing,
+    JournalOptions,
+    JournalReader,
+    JournalWriter,
+)
 from meshtrail.model.entry import EntryFlags, EntryType, PayloadFormat
 from meshtrail.sources.als_frame import slice_frame
 from tests.fake_clock import FakeClock
@@ -257,7 +263,7 @@ def _frames(directory: Path) -> list[tuple[Any, bytes]]:
 def _entries(row: Any, data: bytes) -> list[Entry]:  # noqa: ANN401 - a numpy record
     payload_format = PayloadFormat(int(row["payload_format"]))
     framing = Framing(int(row["framing"]))
-    if framing in {Framing.BLOB, Framing.EXPORT}:
+    if framing in NO_ENTRIES:
         return []
     if framing is Framing.OTLP:
         payloads = slice_export(data)

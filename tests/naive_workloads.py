@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,6 +73,7 @@ def is_fact(row: Row) -> bool:
         and (row["object_uid"] is not None or row["object_name"] is not None)
         and (row["http_response_status_code"] or 0) < 300
         and row["audit_stage"] in {None, "ResponseComplete"}
+        and '"dry_run":true' not in (row["detail"] or "")
     )
 
 
@@ -134,8 +136,8 @@ def known_at(said: list[Row], at: int, name: str) -> tuple[Any, int | None]:
     return None, None
 
 
-def over(said: list[Row]) -> tuple[int, bool, str]:
-    """When a pod was over, whether that is sure, and why."""
+def over(said: list[Row]) -> tuple[int, int | None, str]:
+    """When a pod was over, until when it was there if somebody saw that it was not, and why."""
 
     def is_deletion(fact: Row) -> bool:
         return fact["operation"] == "delete" and fact["object_subresource"] is None
@@ -144,9 +146,18 @@ def over(said: list[Row]) -> tuple[int, bool, str]:
         by_kubelet = (fact["actor"] or "").startswith("system:node:")
         return fact["operation"] == "DELETED" or (is_deletion(fact) and by_kubelet)
 
+    def told(fact: Row) -> int:
+        planned = fact["planned"]
+        return int(fact["at"] if planned is None else min(fact["at"], planned))
+
     gone = min((fact["at"] for fact in said if is_gone(fact)), default=FOREVER)
+
+    def finished(fact: Row) -> int:
+        detail = json.loads(fact["detail"] or "{}")
+        return min(told(fact), int(detail.get("finished_ns", FOREVER)))
+
     phase = min(
-        (fact["at"] for fact in said if fact["pod_phase"] in {"Succeeded", "Failed"}),
+        (finished(fact) for fact in said if fact["pod_phase"] in {"Succeeded", "Failed"}),
         default=FOREVER,
     )
     asked = [fact["at"] for fact in said if is_deletion(fact)]
@@ -161,20 +172,21 @@ def over(said: list[Row]) -> tuple[int, bool, str]:
     ]
     deleted = gone if gone != FOREVER else max([*asked, *alive]) if asked else FOREVER
     end = min(phase, deleted)
-    is_sure = end == min(phase, gone) and end != FOREVER
-    return end, is_sure, "phase" if phase < deleted else "deletion"
+    why = "phase" if phase <= deleted and phase != FOREVER else "deletion"
+    if gone == FOREVER and why == "deletion":
+        return end, None, why
+    return end, min([phase, *(told(fact) for fact in said if is_gone(fact))]), why
 
 
 def tenures_of(pod: object, said: list[Row]) -> dict[tuple[object, str], list[Tenure]]:
     created = min((fact["created"] for fact in said if fact["created"] is not None), default=None)
     begun = said[0]["at"] if created is None else created
-    end, is_sure, why = over(said)
+    end, sure, why = over(said)
     found: dict[tuple[object, str], list[Tenure]] = {}
     open_now: dict[tuple[object, str], Tenure] = {}
     for at, fact in enumerate(said):
         cluster = known_at(said, at, "reporter_cluster")[0]
         addresses, entry = known_at(said, at, "pod_ips")
-        host = known_at(said, at, "pod_host_ip")[0]
         places = [(cluster, address) for address in addresses or ()]
         for place in [place for place in open_now if place not in places]:
             tenure = open_now.pop(place)
@@ -192,21 +204,25 @@ def tenures_of(pod: object, said: list[Row]) -> dict[tuple[object, str], list[Te
                 open_now[place] = tenure
                 found.setdefault(place, []).append(tenure)
             tenure = open_now[place]
-            tenure.is_host |= place[1] == host
-            tenure.sure = end if is_sure else min(fact["at"] + 1, end)
+            tenure.is_host = any('"host_network":true' in (one["detail"] or "") for one in said)
+            tenure.sure = min(fact["at"] + 1 if sure is None else sure, end)
             known = {name: known_at(said, at, of)[0] for name, of in ATTRIBUTES.items()}
             image = known_at(said, at, "image_digest")[1]
             known["image_index"] = known_at(said, at, "image")[1] if image is None else image
             known["log_index"] = entry
             next_ns = said[at + 1]["at"] if at + 1 < len(said) else FOREVER
-            tenure.add(fact["at"], next_ns, known, (addresses, host))
+            tenure.add(fact["at"], next_ns, known, addresses)
     return found
 
 
 def settle(tenures: list[Tenure]) -> None:
     """Holders of one address against each other."""
+    for tenure in tenures:
+        tenure.seen = max(min(tenure.seen, tenure.end), tenure.begin)
     pairs = [(a, b) for a in tenures for b in tenures if a is not b]
-    is_shared = any(a.is_host for a in tenures) or any(a.seen <= b.seen < a.sure for a, b in pairs)
+    is_shared = any(a.is_host for a in tenures) or any(
+        a.seen <= b.seen < min(a.sure, b.sure) for a, b in pairs
+    )
     if is_shared:
         return
     order = sorted(tenures, key=lambda one: (one.seen, one.begun))

@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from meshtrail.journal import Framing
+from meshtrail.journal import NO_ENTRIES, Framing
 from meshtrail.model.entry import (
     HEADER_BYTES,
     EntryFlags,
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from meshtrail.journal import JournalSlice
     from meshtrail.log.intake import EntryBatch
 
-NO_ENTRIES = (Framing.BLOB, Framing.EXPORT)
 
 Rows = list[tuple[Any, bytes]]
 """Rows of a journal, each with its frame."""

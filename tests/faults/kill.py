@@ -30,7 +30,7 @@ from envoy.data.accesslog.v3 import accesslog_pb2
 from envoy.service.accesslog.v3 import als_pb2
 
 from meshtrail.errors import InputError
-from meshtrail.journal import Framing
+from meshtrail.journal import NO_ENTRIES, Framing
 from meshtrail.journal.batch import decode_batches
 from meshtrail.journal.header import decode_header
 from meshtrail.model.entry import EntryType
@@ -75,12 +75,13 @@ STATEMENTS = (EntryType.COUNTER, EntryType.GAP, EntryType.FINDING)
 class UpProcess:
     """`meshtrail up` as a child, started again whenever it is gone."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *more: str) -> None:
         self.data = folder / "data"
         self.lock_record = folder / "heads"
         self.ready: dict[str, Any] = {}
         self.restarts: Counter[str] = Counter()
         self._folder = folder
+        self._more = more
         self._grpc = self._otlp_http = "127.0.0.1:0"
         self._process: subprocess.Popen[bytes] | None = None
         self._diagnostics = (folder / "diagnostics").open("ab")
@@ -97,6 +98,7 @@ class UpProcess:
                 *(sys.executable, "-m", "meshtrail", "up", "--data", self.data, "--json"),
                 *("--grpc", self._grpc, "--otlp-http", self._otlp_http, "--http", "127.0.0.1:0"),
                 *("--lock-record", self.lock_record, "--tick-ms", "50"),
+                *self._more,
             ],
             env={**os.environ, "MESHTRAIL_HOME": str(self._folder / "home")},
             stdout=subprocess.PIPE,
@@ -256,7 +258,7 @@ class JournalWatch:
                 self._take_frame(row, frame)
 
     def _take_frame(self, row: np.void, frame: bytes) -> None:
-        if row["framing"] == Framing.BLOB:
+        if row["framing"] in NO_ENTRIES:
             return
         payloads = [frame] if row["framing"] == Framing.WHOLE else records_in(frame)
         known = self.payloads.setdefault(int(row["stream"]), {})

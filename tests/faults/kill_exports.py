@@ -165,7 +165,7 @@ def run_campaign(folder: Path, *, rounds: int, seed: int, senders_count: int = l
         for sender in senders:
             sender.start()
         for _ in range(rounds):
-            kills[_kill_one(up, chance)] += 1
+            kills[kill_one(up, chance)] += 1
         stopping.set()
         for sender in senders:
             sender.join(END_S_MAX)
@@ -192,7 +192,7 @@ def run_campaign(folder: Path, *, rounds: int, seed: int, senders_count: int = l
     )
 
 
-def _kill_one(up: UpProcess, chance: random.Random) -> str:
+def kill_one(up: UpProcess, chance: random.Random) -> str:
     """Kill a process at a random moment, and see it do its work again."""
     # The moment is what is drawn here; nothing waits for anything.
     time.sleep(chance.uniform(0.05, 0.8))

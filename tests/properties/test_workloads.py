@@ -14,6 +14,12 @@ from tests.naive_workloads import FOREVER, holders, naive_lifetimes
 from tests.workload_events import Row, lifetime, lifetime_table, workload, workload_table
 
 INT64 = 2**63 - 1
+DETAILS = [
+    '{"host_network":true}',
+    '{"dry_run":true}',
+    '{"started_ns":100,"finished_ns":104,"containers":[]}',
+    '{"finished_ns":106}',
+]
 ADDRESSES = ("10.0.0.1", "10.0.0.2", "10.0.0.1,10.0.0.2", "10.0.0.2, fd00::1", "")
 
 
@@ -49,7 +55,7 @@ def _make_event(chance: random.Random, log_index: int) -> Row:
         object_deleted_time=choose([None, None, None, None, 105, 110]),
         reporter_cluster=choose([None, "east", "east", "east"]),
         pod_ips=choose([None, None, *ADDRESSES]),
-        pod_host_ip=choose([None] * 15 + ["10.0.0.2"]),
+        detail=choose([*[None] * 25, *DETAILS]),
         pod_phase=choose([None, None, "Pending", "Running", "Running", "Running", "Succeeded"]),
         pod_version=choose([None, "v1", "v2"]),
         image=choose([None, "web:1"]),
@@ -119,7 +125,7 @@ questions = st.lists(
 def test_history_answers_as_a_walk_through_all_lifetimes(
     rows: list[Row],
     asked: list[tuple[Any, ...]],
-    is_clustered: bool,  # noqa: FBT001 - drawn
+    is_clustered: bool,  # noqa: FBT001 - hypothesis draws it, nobody calls this
 ) -> None:
     history = AddressHistory(lifetime_table(rows))
     ip, at, cluster, error = zip(*asked, strict=True) if asked else ((), (), (), ())

@@ -8,7 +8,7 @@ import msgspec
 from starlette.responses import Response
 
 from meshtrail.api.search_body import read_parameters
-from meshtrail.app.run_file import select_live
+from meshtrail.app.run_file import select_live, select_tail
 from meshtrail.errors import MeshtrailError
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ async def show_status(request: Request, serving: Serving) -> Response:
     told = {
         **figures.status.as_json(),
         "ledger": select_live(figures.run, "ledger", now_ns=figures.now_ns),
+        "tail": select_tail(figures.run, now_ns=figures.now_ns),
         "data": str(serving.layout.root),
         **serving.key.as_json(),
     }

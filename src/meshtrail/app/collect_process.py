@@ -16,6 +16,7 @@ from meshtrail.app.run_file import RunFile
 from meshtrail.app.version import read_version
 from meshtrail.collect import SenderRefusals, run_collect
 from meshtrail.collect.own_stream import WRITER
+from meshtrail.collect.tail import TailFigures
 from meshtrail.journal import JournalWriter
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def collect(child: Child) -> None:
     options = read_process_options(child.options)
     clock = SystemClock()
     refusals = SenderRefusals(child.diag)
+    tail_figures = TailFigures()
     with (
         JournalWriter(
             options.layout.journals / WRITER, clock=clock, options=options.configuration.journal
@@ -40,13 +42,16 @@ def collect(child: Child) -> None:
                 "bytes": journal.bytes_count,
                 "streams": journal.streams_count,
                 "senders_refused": refusals.count,
+                "tail": tail_figures.as_json(),
                 "alarms": dict(child.alarms),
             },
         ),
     ):
         # A seventh less CPU for each message than with the standard library's loop.
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_run(child, options, journal, clock, refusals))
+            runner.run(
+                _run(child, options, journal, clock, refusals=refusals, tail_figures=tail_figures)
+            )
         child.diag.info("streams_drained")
 
 
@@ -55,7 +60,9 @@ async def _run(
     options: ProcessOptions,
     journal: JournalWriter,
     clock: SystemClock,
+    *,
     refusals: SenderRefusals,
+    tail_figures: TailFigures,
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -90,6 +97,7 @@ async def _run(
         diag=child.diag,
         stop=stop,
         ready=tell_ready,
+        tail_figures=tail_figures,
     )
 
 

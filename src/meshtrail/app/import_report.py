@@ -68,9 +68,9 @@ def account_for(owned: OwnedData, files: Sequence[ImportedFile]) -> Iterator[Fil
         TamperError: the log does not hold what it says.
         BudgetError: it takes over ten minutes.
     """
-    rows = _count(owned, [file.stream for file in files])
+    rows = _count(owned, sorted(set[int]().union(*(file.streams for file in files))))
     for file in files:
-        own = [row for row in rows if row["stream"] == file.stream]
+        own = [row for row in rows if row["stream"] in file.streams]
         kinds: Counter[str] = Counter()
         reasons: Counter[str] = Counter()
         for row in own:
@@ -89,6 +89,8 @@ def account_for(owned: OwnedData, files: Sequence[ImportedFile]) -> Iterator[Fil
 
 
 def _count(owned: OwnedData, streams: Sequence[int]) -> list[dict[str, Any]]:
+    if not streams:
+        return []
     sql = _SQL.format(streams=", ".join(map(str, streams)))
     verifier = owned.signer.verifier
     searcher = Searcher(owned.layout, verifier, origin=verifier.name, limits=_LIMITS)

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from meshtrail.app.clock import SystemClock
 from meshtrail.app.import_sealing import ImportSealing
 from meshtrail.collect.clock import CollectorClock
-from meshtrail.collect.file_chunks import open_records, read_line_chunks
-from meshtrail.collect.file_streams import FileClaims, FileStream
+from meshtrail.collect.file_chunks import open_records
+from meshtrail.collect.file_cut import FileChunk, read_file
+from meshtrail.collect.open_streams import Caller, OpenStreams
+from meshtrail.collect.opening import KnownBlobs, StreamDoor
 from meshtrail.collect.payloads import CloseReason, CollectorFacts, encode_json
-from meshtrail.collect.record_cut import cut_records
+from meshtrail.collect.peer import Peer
 from meshtrail.collect.stream import Stream
+from meshtrail.collect.tally import Tally
 from meshtrail.journal import (
     EXPORT_DIGEST_BYTES,
     JournalWriter,
@@ -40,6 +43,8 @@ if TYPE_CHECKING:
 WRITER: Final = "import"
 UNSEALED_BYTES_MAX: Final = 64 << 20
 """So much is journaled ahead of the sealer at most."""
+STREAMS_MAX: Final = 4_096
+"""Streams that are open at once: a file of OTLP has one for each resource."""
 
 
 class Progress(Protocol):
@@ -56,17 +61,26 @@ class ImportedFile:
 
     Attributes:
         name: as it was given.
-        stream: on which its records were recorded.
+        streams: on which its records were recorded.
         records_count: of it.
         repeated_count: of these, how many had been imported before.
-        bytes_count: unpacked.
+        bytes_count: of its records.
     """
 
     name: str
-    stream: int
+    streams: set[int] = field(default_factory=set)
     records_count: int = 0
     repeated_count: int = 0
     bytes_count: int = 0
+
+
+class _Silent:
+    """Where diagnostics go: an import tells what came of it itself."""
+
+    def warning(self, event: str, **facts: object) -> None:
+        """Leave it."""
+
+    error = info = warning
 
 
 class Importer:
@@ -76,18 +90,24 @@ class Importer:
         owned: the data directory and its key.
         configuration: bounds of journal and sealer.
         version: of meshtrail.
-        claims: what the streams say of whom the records are from.
+        reporter: who wrote the files; it is a claim.
+        cluster: of which cluster that is; likewise.
 
     Raises:
         WriterHeldError: another import runs here.
     """
 
     def __init__(
-        self, owned: OwnedData, configuration: Configuration, *, version: str, claims: FileClaims
+        self,
+        owned: OwnedData,
+        configuration: Configuration,
+        *,
+        version: str,
+        reporter: str | None = None,
+        cluster: str | None = None,
     ) -> None:
-        self._owned = owned
-        self._configuration = configuration
-        self._claims = claims
+        self._reporter = reporter
+        self._cluster = cluster
         clock = SystemClock()
         self._clock = CollectorClock(clock)
         self._unsealed_bytes = 0
@@ -101,7 +121,13 @@ class Importer:
                 ImportSealing(owned, writer=WRITER, options=configuration.seal)
             )
             self._known = RecentExports(self._journal.left_exports)
-            self._facts = self._begin(version)
+            facts = self._begin(version)
+            self._door = StreamDoor(listener="", collector=facts, blobs=KnownBlobs())
+            self._streams = OpenStreams(
+                streams_max=STREAMS_MAX,
+                connection_streams_max=STREAMS_MAX,
+                tally=Tally(_Silent()),
+            )
             self._stack = stack.pop_all()
 
     def __enter__(self) -> Self:
@@ -136,19 +162,27 @@ class Importer:
             UnavailableError: the disk is full.
             DurabilityError: the journal cannot be relied on.
         """
-        stream = FileStream(str(path), service=name, claims=self._claims)
-        imported = ImportedFile(str(path), stream.id)
+        told = str(path)
+        imported = ImportedFile(told)
         total = path.stat().st_size if path.is_file() else 0
+        claimed = {"node_id": self._reporter, "node_cluster": self._cluster, "log_name": told}
+        caller = Caller(
+            door=self._door,
+            transport="file",
+            connection=told,
+            peer=Peer(address=told),
+            is_gone=lambda: False,
+        )
+        reason = CloseReason.ERROR
         with open_records(path) as file:
-            self._append([stream.opened(self._facts, received_ns=self._clock.now())])
-            reason = CloseReason.ERROR
             try:
-                for chunk in read_line_chunks(file, name=str(path)):
-                    self._take(name, chunk, stream, imported)
+                for chunk in read_file(name, file, path=told, claims=encode_json(claimed)):
+                    self._take(chunk, caller, imported)
                     progress(min(imported.bytes_count, total), total, f"importing {path.name}")
                 reason = CloseReason.ENDED
             finally:
-                self._append([stream.closed(reason=reason, received_ns=self._clock.now())])
+                now_ns = self._clock.now()
+                self._append(self._streams.close_connection(told, reason, now_ns=now_ns))
         return imported
 
     def _begin(self, version: str) -> CollectorFacts:
@@ -169,22 +203,31 @@ class Importer:
         digest = hashlib.sha256(config).digest()
         return CollectorFacts(version=version, started_ns=now_ns, config_sha256=digest)
 
-    def _take(self, name: str, chunk: bytes, stream: FileStream, imported: ImportedFile) -> None:
-        pieces = cut_records(name, chunk)
-        imported.bytes_count += len(chunk)
-        if not pieces:
-            return
+    def _take(self, chunk: FileChunk, caller: Caller, imported: ImportedFile) -> None:
         now_ns = self._clock.now()
-        digest = hashlib.sha256(f"import {name}\n".encode() + chunk).digest()[:EXPORT_DIGEST_BYTES]
+        digest = _digest(chunk)
         is_known = digest in self._known
         flags = EntryFlags.DUPLICATE if is_known else EntryFlags(0)
-        frames = list(stream.records(pieces, flags=flags, received_ns=now_ns))
+        frames: list[Frame] = []
+        for part in chunk.parts:
+            if not part.pieces:
+                continue
+            stream = self._streams.use(
+                caller, chunk.kind, part.identifier, frames=frames, received_ns=now_ns
+            )
+            imported.streams.add(stream.id)
+            frames += [
+                stream.piece_frame(piece, flags=flags, received_ns=now_ns) for piece in part.pieces
+            ]
+        if not frames:
+            return
         if not is_known:
             frames.append(export_frame(digest, received_ns=now_ns))
             self._known.add(digest)
-        records_count = sum(piece.records_count for piece in pieces)
+        records_count = sum(piece.records_count for piece in chunk.pieces)
         imported.records_count += records_count
         imported.repeated_count += records_count if is_known else 0
+        imported.bytes_count += sum(len(piece.data) for piece in chunk.pieces)
         self._append(frames)
 
     def _append(self, frames: Sequence[Frame]) -> None:
@@ -193,3 +236,11 @@ class Importer:
         if self._unsealed_bytes > UNSEALED_BYTES_MAX:
             self._sealing.seal()
             self._unsealed_bytes = 0
+
+
+def _digest(chunk: FileChunk) -> bytes:
+    """What the same chunk has in common when it is imported again, from whatever file."""
+    digest = hashlib.sha256(f"import {chunk.kind.service}\n".encode())
+    for piece in chunk.pieces:
+        digest.update(piece.data)
+    return digest.digest()[:EXPORT_DIGEST_BYTES]

@@ -131,6 +131,12 @@ def select_live(run: Mapping[str, RunFacts], process: str, *, now_ns: int) -> di
     return dict(told.facts) if told is not None and not told.is_stale(now_ns) else None
 
 
+def select_tail(run: Mapping[str, RunFacts], *, now_ns: int) -> dict[str, int] | None:
+    """How far the collector is with the files that it reads; None when it told nothing lately."""
+    collect = select_live(run, "collect", now_ns=now_ns)
+    return collect.get("tail") if collect is not None else None
+
+
 def _read(path: Path) -> RunFacts | None:
     try:
         with path.open("rb") as file:

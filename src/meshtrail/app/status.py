@@ -8,11 +8,11 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import struct
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from meshtrail.app.journal_lag import read_oldest_unsealed
+from meshtrail.journal.header import header_bytes_declared
 from meshtrail.note import open_checkpoint
 from meshtrail.store.checkpoint_files import read_published
 from meshtrail.store.manifest_files import read_newest
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from meshtrail.store.manifest_files import PinnedManifest
 
 _FILE_NAME = re.compile(r"[0-9]{12}")
-_HEADER_HEAD: Final = struct.Struct(">8sII")
+_HEADER_HEAD_BYTES: Final = 32
+"""More than what stands before the JSON of a journal file's header, and says how long that is."""
 
 Sealer = Literal["running", "not running", "unknown"]
 
@@ -168,9 +169,7 @@ def _journal_status(folder: Path, position: JournalPosition | None) -> JournalSt
 def _measure(path: Path) -> tuple[int, int]:
     """Length of a journal file, and how much of it is its header."""
     with path.open("rb") as file:
-        head = file.read(_HEADER_HEAD.size)
+        head = file.read(_HEADER_HEAD_BYTES)
     file_bytes = path.stat().st_size
-    if len(head) < _HEADER_HEAD.size:
-        return file_bytes, file_bytes
-    _, json_bytes, _ = _HEADER_HEAD.unpack(head)
-    return file_bytes, min(_HEADER_HEAD.size + json_bytes, file_bytes)
+    declared = header_bytes_declared(head)
+    return file_bytes, file_bytes if declared is None else min(declared, file_bytes)

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from meshtrail.correlate.commits import CommitClue
-    from meshtrail.correlate.config_history import Change
     from meshtrail.correlate.explanation import EndFacts, Explanation, Governing
 
 _ABOUT = """
@@ -78,8 +77,10 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _as_json(explanation: Explanation) -> dict[str, Any]:
+    from meshtrail.cli.change_rows import plain_row
+
     return {
-        "event": _plain(explanation.event),
+        "event": plain_row(explanation.event),
         "ends": [_end(one) for one in explanation.ends],
         "is_policy_named": explanation.is_named,
         "governing": [_governing(one) for one in explanation.governing],
@@ -87,43 +88,34 @@ def _as_json(explanation: Explanation) -> dict[str, Any]:
 
 
 def _end(end: EndFacts) -> dict[str, Any]:
+    from meshtrail.cli.change_rows import plain_row
+
     return {
         "side": end.side,
-        **_plain(end.facts),
+        **plain_row(end.facts),
         "commits": [_clue(one) for one in end.commits],
     }
 
 
 def _governing(one: Governing) -> dict[str, Any]:
+    from meshtrail.cli.change_rows import change_json
+
     return {
         "object": one.key._asdict(),
-        "in_force": one.in_force and _change(one.in_force),
-        "next": one.next and _change(one.next),
+        "in_force": one.in_force and change_json(one.in_force),
+        "next": one.next and change_json(one.next),
         "commits": [_clue(clue) for clue in one.commits],
     }
 
 
-def _change(change: Change) -> dict[str, Any]:
-    return {
-        **_plain(change.row),
-        "before_hash": change.before_hash and change.before_hash.hex(),
-        "security": list(change.security),
-        "is_removal": change.is_removal,
-    }
-
-
 def _clue(clue: CommitClue) -> dict[str, Any]:
+    from meshtrail.cli.change_rows import plain_row
+
     return {
         "commit_id": clue.commit_id,
         "reason": clue.reason,
         "trust": clue.trust.value,
         "told_by": clue.told_by,
         "repository_url": clue.repository_url,
-        "commit": clue.commit and _plain(clue.commit),
+        "commit": clue.commit and plain_row(clue.commit),
     }
-
-
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    from meshtrail.search.json_lines import plain_value
-
-    return {name: plain_value(name, value) for name, value in row.items() if value is not None}

@@ -25,10 +25,13 @@ def explained_lines(explanation: Explanation) -> Iterator[str]:
     yield from _event_lines(explanation)
     for end in explanation.ends:
         yield from _end_lines(end)
-    if not explanation.is_named and explanation.governing:
+    if explanation.is_named:
+        for one in explanation.governing:
+            yield from _governing_lines(one)
+    elif explanation.governing:
         yield "no policy is named; policies in the callee's namespace"
-    for one in explanation.governing:
-        yield from _governing_lines(one)
+        for one in explanation.governing:
+            yield from _brief_lines(one)
     if explanation.is_named and not explanation.governing:
         policy = _name(explanation.event, "policy_namespace", "policy_name")
         yield f"policy {policy}: the log holds no change of it"
@@ -64,7 +67,8 @@ def _end_lines(end: EndFacts) -> Iterator[str]:
     version = facts["version"] and f"version {escape(facts['version'])}"
     yield from _line("workload", facts["workload"], version, facts["cluster"])
     yield from _line("image", facts["image_digest"], facts["image"])
-    if facts["pod"] is None and facts["ip"] is not None:
+    is_open = facts["pod"] is None and facts["inventory_conflict"] is None
+    if is_open and facts["ip"] is not None:
         candidates = facts["inventory_candidates"] or 0
         many = f"{candidates} pods may have had this address then"
         none = "no pod is known to have had this address then"
@@ -87,6 +91,20 @@ def _governing_lines(one: Governing) -> Iterator[str]:
             yield from _clue_lines(clue)
     if one.next is not None:
         yield from _change_lines("next change", one.next)
+
+
+def _brief_lines(one: Governing) -> Iterator[str]:
+    """One of many, of which none is known to have decided."""
+    told = ["not known: the log begins later"]
+    if one.in_force is not None:
+        row = one.in_force.row
+        since = "gone since" if one.in_force.is_removal else "since"
+        told = [
+            f"{since} {format_moment(one.in_force.at_ns)}",
+            f"{row['operation']} by {row['actor'] or NULL}",
+            f"entry {row['log_index']}",
+        ]
+    yield "  " + "  ".join(map(escape, (one.key.kind, one.key.name, *told)))
 
 
 def _change_lines(label: str, change: Change) -> Iterator[str]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 FORMATS: Final = (
     *("envoy-json", "git-log", "hubble", "inventory", "istio-json", "istio-text"),
-    *("kubernetes-audit", "linkerd", "ztunnel"),
+    *("kubernetes-audit", "linkerd", "otlp-json", "ztunnel"),
 )
 """Those of ``model.record_formats``, which takes too long to load for who asks for help."""
 
@@ -88,11 +88,15 @@ def main(argv: Sequence[str]) -> int:
     from meshtrail.app.importing import Importer
     from meshtrail.app.version import read_version
     from meshtrail.cli.progress import ProgressLine
-    from meshtrail.collect.file_streams import FileClaims
 
     owned, configuration = _open(arguments)
-    claims = FileClaims(reporter=arguments.reporter, cluster=arguments.cluster)
-    importer = Importer(owned, configuration, version=read_version(), claims=claims)
+    importer = Importer(
+        owned,
+        configuration,
+        version=read_version(),
+        reporter=arguments.reporter,
+        cluster=arguments.cluster,
+    )
     with importer, ProgressLine() as progress:
         files = [
             importer.read(arguments.format, path, progress=progress) for path in arguments.files

@@ -36,6 +36,7 @@ COMMANDS: Final = {
         "meshtrail.cli.explain",
         "what stands behind one event: pods, images, policies, operators, commits",
     ),
+    "changes": ("meshtrail.cli.changes", "who changed policies, routes and rights, to what effect"),
     "verify": ("meshtrail.cli.verify", "audit the whole log against everything it signed"),
     "prove": ("meshtrail.cli.prove", "write proofs of entries, or a case bundle, for a stranger"),
     "check": ("meshtrail.cli.check", "check a proof or a bundle, offline"),

@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
 
+    from meshtrail.cli.workload_view import WorkloadView
     from meshtrail.search.catalogue import Catalogue
     from meshtrail.search.period import Period
     from meshtrail.search.plan import Plan, SearchRequest
     from meshtrail.search.rows_out import RowWriter
     from meshtrail.search.searcher import Searcher
+    from meshtrail.units import UnixNanos
     from meshtrail.verify import TrustedKey
 
 FORMATS: Final = ("table", "json", "csv", "arrow")
@@ -67,6 +69,10 @@ _EXAMPLES = (
     (
         "meshtrail search 'trace:4bf92f3577b34da6a3ce929d0e0e4736' --json",
         "Every event of one trace, as JSON lines.",
+    ),
+    (
+        "meshtrail search 'decision:denied' --with-workloads",
+        "Who was turned away, with the pods that had the addresses then.",
     ),
     (
         "meshtrail search --sql 'SELECT src_spiffe_id, count(*) FROM events GROUP BY ALL'",
@@ -120,6 +126,12 @@ def make_search_parser() -> argparse.ArgumentParser:
         help="the columns to show, by name or short name (not for --sql)",
     )
     parser.add_argument(
+        "--with-workloads",
+        action="store_true",
+        help="show besides who had the addresses of both ends then: pod, image, commit and the "
+        "entry that says so, by docs/inventory.md (not for --sql and --follow)",
+    )
+    parser.add_argument(
         "--explain", action="store_true", help="show what would be read and how, and end"
     )
     parser.add_argument("--fields", action="store_true", help="list every field, and end")
@@ -138,6 +150,10 @@ def main(argv: Sequence[str]) -> int:
         arguments.query or arguments.columns or arguments.follow or arguments.explain
     ):
         parser.error("--sql stands alone: no QUERY, --columns, --follow or --explain go with it")
+    if arguments.with_workloads and (arguments.sql is not None or arguments.follow):
+        parser.error(
+            "--with-workloads is for what was found: what is known of pods arrives after the events"
+        )
     if arguments.json and arguments.format not in {None, "json"}:
         parser.error(f"--json and --format {arguments.format} contradict one another")
     if arguments.format == "arrow" and sys.stdout.isatty():
@@ -168,7 +184,9 @@ def _search(arguments: argparse.Namespace) -> int:
         if arguments.follow:
             print(trusted.render(), file=sys.stderr)
             _follow(searcher, plan, _writer(arguments, is_events=not arguments.columns))
-        count = _write(searcher, plan, _writer(arguments, is_events=not arguments.columns))
+        view = _view(arguments, searcher, now_ns=now_ns)
+        writer = _writer(arguments, is_events=not arguments.columns)
+        count = _write(searcher, plan, writer, view)
         if arguments.format == "table":
             _print_footer(plan.catalogue, period, count, arguments.limit)
         _print_account(searcher, trusted, period, now_ns=now_ns)
@@ -205,15 +223,41 @@ def _read_request(arguments: argparse.Namespace, period: Period) -> SearchReques
     from meshtrail.search.plan import SearchRequest
     from meshtrail.search.table import event_columns
 
-    names = [find_field(name).name for name in _chosen_columns(arguments)]
-    if not names and arguments.format == "table":
-        names = event_columns()
+    if arguments.with_workloads:
+        from meshtrail.cli.workload_view import needed_columns
+
+        columns = needed_columns(_view_columns(arguments))
+    else:
+        names = [find_field(name).name for name in _chosen_columns(arguments)]
+        columns = names or (event_columns() if arguments.format == "table" else [])
     return SearchRequest(
         query=" ".join(arguments.query),
         period=period,
-        columns=tuple(names),
+        columns=tuple(columns),
         limit=arguments.limit,
     )
+
+
+def _view_columns(arguments: argparse.Namespace) -> list[str]:
+    """The columns of events and of the view that are to be shown."""
+    from meshtrail.cli.workload_view import ALL_COLUMNS, find_column
+    from meshtrail.search.table import event_columns
+
+    names = [find_column(name) for name in _chosen_columns(arguments)]
+    is_readable = arguments.format == "table"
+    return names or (event_columns(with_pods=True) if is_readable else list(ALL_COLUMNS))
+
+
+def _view(
+    arguments: argparse.Namespace, searcher: Searcher, *, now_ns: UnixNanos
+) -> WorkloadView | None:
+    """What adds to found events who had which address; None where that was not asked for."""
+    from meshtrail.cli.workload_view import WorkloadView
+    from meshtrail.correlate.workloads import read_history
+
+    if not arguments.with_workloads:
+        return None
+    return WorkloadView(read_history(searcher, now_ns=now_ns), _view_columns(arguments))
 
 
 def _chosen_columns(arguments: argparse.Namespace) -> list[str]:
@@ -237,11 +281,16 @@ def _writer(arguments: argparse.Namespace, *, is_events: bool) -> RowWriter:
         case _:
             width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
             titles = () if is_events else _chosen_columns(arguments)
-            lines = TableLines(is_events=is_events, width=width, titles=titles)
+            lines = TableLines(
+                is_events=is_events,
+                width=width,
+                titles=titles,
+                with_pods=arguments.with_workloads,
+            )
             return rows_out.TableWriter(sink, lines, is_following=arguments.follow)
 
 
-def _write(searcher: Searcher, plan: Plan, writer: RowWriter) -> int:
+def _write(searcher: Searcher, plan: Plan, writer: RowWriter, view: WorkloadView | None) -> int:
     """Write what a plan finds as it comes.
 
     Returns:
@@ -249,7 +298,7 @@ def _write(searcher: Searcher, plan: Plan, writer: RowWriter) -> int:
     """
     count = 0
     for batch in searcher.find(plan):
-        writer.write(batch)
+        writer.write(batch if view is None else view.show(batch))
         count += batch.num_rows
     writer.close()
     return count

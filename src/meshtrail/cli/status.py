@@ -53,7 +53,7 @@ def main(argv: Sequence[str]) -> int:
     arguments = make_status_parser().parse_args(argv)
     from meshtrail.app.clock import SystemClock
     from meshtrail.app.data import open_data
-    from meshtrail.app.run_file import read_run_files, select_live
+    from meshtrail.app.run_file import read_run_files, select_live, select_tail
     from meshtrail.app.status import read_status
     from meshtrail.cli.trust import find_trusted_key
 
@@ -61,13 +61,17 @@ def main(argv: Sequence[str]) -> int:
     trusted = find_trusted_key(arguments, is_remembering=False)
     status = read_status(data.layout, trusted.verifier, origin=data.origin)
     now_ns = SystemClock().wall_ns()
-    ledger = select_live(read_run_files(data.layout), "ledger", now_ns=now_ns)
+    run = read_run_files(data.layout)
+    ledger = select_live(run, "ledger", now_ns=now_ns)
+    tail = select_tail(run, now_ns=now_ns)
     if arguments.json:
-        facts = {**status.as_json(), "ledger": ledger, "data": str(arguments.data)}
+        facts = {**status.as_json(), "ledger": ledger, "tail": tail, "data": str(arguments.data)}
         print(json.dumps({**facts, **trusted.as_json()}))
         return exit_codes.OK
     for line in _lines(status, now_ns=now_ns):
         print(line)
+    if tail is not None and tail["files"]:
+        print(f"tail       {tail['files']:,} files, {tail['behind_bytes']:,} bytes not read yet")
     print(_missing_line(ledger))
     print(trusted.render())
     return exit_codes.OK

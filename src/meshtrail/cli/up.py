@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 from pathlib import Path
@@ -11,14 +12,14 @@ from meshtrail.cli import exit_codes
 from meshtrail.cli.documentation import add_data_option, add_json_option, make_parser
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Iterator, Sequence
 
     from meshtrail.app.up import Ready, Restarted
 
 _ABOUT = """
     Records. Runs four processes on this machine: collect receives access logs from Envoys, and
-    logs, traces and metrics from senders of OTLP, journals them and acknowledges; seal makes
+    logs, traces and metrics from senders of OTLP, and reads files as they grow, journals them and
+    acknowledges; seal makes
     journaled records part of the signed log, every 250 ms while there are any; ledger keeps account
     of what proxies counted and what is missing; serve answers searches, live tails, metrics and the
     log's own tiles over HTTP. They share nothing but files, and each may be killed at any instant:
@@ -41,6 +42,10 @@ _EXAMPLES = (
     (
         "meshtrail up --config /etc/meshtrail.toml --data /var/lib/meshtrail",
         "Options from a file; the command line wins over it.",
+    ),
+    (
+        "meshtrail up --tail 'envoy-json=/var/log/containers/*_istio-proxy-*.log'",
+        "Lines of files too, as they grow, through rotation and restarts.",
     ),
     (
         "meshtrail up --grpc [::]:4317 --tls-cert c.pem --tls-key k.pem --tls-client-ca ca.pem",
@@ -130,11 +135,27 @@ def _add_door_options(parser: argparse.ArgumentParser) -> None:
         "(default: 127.0.0.1:4318)",
     )
     doors.add_argument(
+        "--tail",
+        metavar="FORMAT=PATH",
+        action="append",
+        type=_tail,
+        help="read the lines of a file as it grows, or of the files of a pattern; may stand "
+        "several times; formats: see docs/sources/file-tail.md",
+    )
+    doors.add_argument(
         "--http",
         metavar="HOST:PORT|off",
         help="searches, live tails, metrics and tiles over HTTP, on loopback only; port 0 lets the "
         "system choose, off answers nothing (default: 127.0.0.1:8710)",
     )
+
+
+def _tail(text: str) -> dict[str, str]:
+    """FORMAT=PATH as a table of the configuration."""
+    name, equals, path = text.partition("=")
+    if not equals or not path:
+        raise argparse.ArgumentTypeError(f"{text!r} is not FORMAT=PATH")
+    return {"format": name, "path": str(Path(path).absolute())}
 
 
 def _add_seal_options(parser: argparse.ArgumentParser) -> None:
@@ -196,6 +217,7 @@ def _overrides(arguments: argparse.Namespace) -> dict[str, object]:
         "collect.tls_client_ca": absolute(arguments.tls_client_ca),
         "collect.tokens": absolute(arguments.tokens),
         "collect.xfcc_from": arguments.xfcc_from,
+        "collect.tail": arguments.tail,
         "seal.lock_record": absolute(arguments.lock_record),
         "seal.tick_ms": arguments.tick_ms,
         "seal.is_clock_accepted": arguments.accept_clock,

@@ -29,6 +29,7 @@ from meshtrail.collect.receiving import Receiving
 from meshtrail.collect.server import GrpcServer, StreamService
 from meshtrail.collect.stalls import Stalls
 from meshtrail.collect.stream import Stream
+from meshtrail.collect.tail import Tail, TailFigures
 from meshtrail.collect.token_file import TokenFile
 from meshtrail.errors import MeshtrailError
 from meshtrail.journal import GroupCommit, blob_frame
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
     from meshtrail.units import Clock
 
 CLOCK_CHECK_S = 1.0
+
+_TAIL_SECONDS_MAX: Final = 2.0
 
 _STREAMED: Final[dict[str, tuple[str, Callable[[StreamDoor, Stream, Peer], Framer]]]] = {
     f"/{ALS_SERVICE}/{ALS_METHOD}": (ALS_SOURCE, AlsFramer),
@@ -80,6 +83,7 @@ async def run_collect(
     diag: Diag,
     stop: asyncio.Event,
     ready: Callable[[Listening], None],
+    tail_figures: TailFigures | None = None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
     """Receive until ``stop`` is set; when this returns, everything received is durable.
@@ -93,6 +97,7 @@ async def run_collect(
         diag: hears what happens.
         stop: take no more, finish, return.
         ready: called with the addresses once senders can connect.
+        tail_figures: is told how files are read.
         sleep: ``asyncio.sleep``, or a test's.
 
     Raises:
@@ -108,6 +113,7 @@ async def run_collect(
         clock=clock,
         version=version,
         refusals=refusals,
+        tail_figures=tail_figures or TailFigures(),
         diag=diag,
         sleep=sleep,
     )
@@ -132,6 +138,7 @@ class _Collector:
         clock: Clock,
         version: str,
         refusals: SenderRefusals,
+        tail_figures: TailFigures,
         diag: Diag,
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
@@ -163,6 +170,19 @@ class _Collector:
             http_authenticator=self._make_authenticator(options.otlp_http),
             tls=_http_tls(options, diag),
             diag=diag,
+        )
+        self._tail = Tail(
+            options.tail,
+            journal=self._commit,
+            left=journal.left_positions,
+            files_max=options.tail_files_max,
+            line_bytes_max=options.message_bytes_max,
+            collector=self._facts,
+            own_frame=self._own.frame,
+            clock=self._clock,
+            figures=tail_figures,
+            diag=diag,
+            sleep=sleep,
         )
 
     async def run(
@@ -196,6 +216,7 @@ class _Collector:
             await self._open()
             await server.start()
             await self._otlp.start(tasks)
+            tailing = tasks.create_task(self._tail.run())
             ready(Listening(grpc=listener, otlp_http=self._otlp.http_address))
             self._diag.info(
                 "collect_started",
@@ -205,7 +226,7 @@ class _Collector:
                 cut_bytes=self._journal.cut_bytes,
             )
             await stop.wait()
-            await self._finish(server)
+            await self._finish(server, tailing)
         finally:
             watching.cancel()
             await self._otlp.stop()
@@ -218,8 +239,14 @@ class _Collector:
         # Senders come in when the journal has shown that it works.
         await self._commit.flush()
 
-    async def _finish(self, server: GrpcServer) -> None:
+    async def _finish(self, server: GrpcServer, tailing: asyncio.Task[None]) -> None:
         self._commit.release()
+        self._tail.stop()
+        # On a full disk it waits for room without end. What it has in hand was not put, nor the
+        # position behind it: the next process reads it again.
+        if tailing in (await asyncio.wait([tailing], timeout=_TAIL_SECONDS_MAX))[1]:
+            tailing.cancel()
+        self._tail.close()
         await server.drain()
         server.close_streams()
         await self._otlp.finish()
@@ -273,9 +300,11 @@ def effective_config(options: CollectOptions, journal: JournalOptions) -> bytes:
 
 
 def _plain(value: object) -> object:
-    """Options as JSON has them: files by their names alone."""
+    """Options as JSON has them, paths as text."""
     if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(inner) for inner in value]
     return str(value) if isinstance(value, Path) else value
 
 

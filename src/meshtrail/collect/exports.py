@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from meshtrail.collect.export import Export
     from meshtrail.collect.open_streams import Caller, OpenStreams
     from meshtrail.collect.peer import Peer
-    from meshtrail.collect.pieces import Piece
-    from meshtrail.collect.stream import Stream
     from meshtrail.collect.tally import Tally
     from meshtrail.journal import Frame, RecentExports
     from meshtrail.units import UnixNanos
@@ -218,7 +216,10 @@ class Exports:
                 received_ns=received_ns,
                 detail=None if cut.refusal is None else cut.refusal.message,
             )
-            frames += [_frame(stream, piece, flags, received_ns) for piece in part.pieces]
+            frames += [
+                stream.piece_frame(piece, flags=flags, received_ns=received_ns)
+                for piece in part.pieces
+            ]
         tell_conflicts(frames, self._diag)
         return frames
 
@@ -230,24 +231,6 @@ class Exports:
         except DurabilityError as error:
             # That failure is on its way to end the process; the next one closes the streams.
             self._diag.warning("streams_left_open", count=len(frames), reason=error.message)
-
-
-def _frame(stream: Stream, piece: Piece, flags: EntryFlags, received_ns: UnixNanos) -> Frame:
-    if piece.is_counters:
-        return stream.counters_frame(
-            piece.data,
-            payload_format=piece.payload_format,
-            flags=flags | EntryFlags.FILTERED,
-            received_ns=received_ns,
-        )
-    return stream.records_frame(
-        piece.data,
-        records_count=piece.records_count,
-        framing=piece.framing,
-        payload_format=piece.payload_format,
-        received_ns=received_ns,
-        flags=flags,
-    )
 
 
 def _verdict(cut: Cut) -> Taken:

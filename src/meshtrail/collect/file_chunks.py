@@ -44,7 +44,7 @@ def open_records(path: Path) -> Iterator[BinaryIO]:
         yield cast("BinaryIO", gzip.GzipFile(fileobj=file)) if is_packed else file
 
 
-def read_line_chunks(file: BinaryIO, *, name: str) -> Iterator[bytes]:
+def read_line_chunks(file: BinaryIO, *, name: str, start: bytes = b"") -> Iterator[bytes]:
     """Chunks that end with a line feed; the last one wherever the file ends.
 
     The same file gives the same chunks each time.
@@ -52,11 +52,12 @@ def read_line_chunks(file: BinaryIO, *, name: str) -> Iterator[bytes]:
     Args:
         file: read from where it stands.
         name: for messages.
+        start: what was read of it before.
 
     Raises:
         InputError: a line is over ``LINE_BYTES_MAX``, or the file does not read back.
     """
-    rest = b""
+    rest = start
     while block := _read(file, CHUNK_BYTES, name):
         end = block.rfind(b"\n") + 1
         if end:

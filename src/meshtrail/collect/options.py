@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path  # noqa: TC003 - config reads the annotations when it converts
 
 from meshtrail.collect.address import parse_address
+from meshtrail.collect.tail.options import TailOptions  # noqa: TC001 - as above
 from meshtrail.errors import ConfigError
 
 MIB = 1 << 20
@@ -18,6 +19,7 @@ _AT_LEAST_ONE = (
     "otlp_streams_max",
     "otlp_connection_streams_max",
     "otlp_connections_max",
+    "tail_files_max",
 )
 _COPIES = 4
 """A body may be held packed and unpacked, by a sender who gets half of all room."""
@@ -65,6 +67,8 @@ class CollectOptions:
             recently used gives way.
         otlp_connection_streams_max: of these, of one connection.
         otlp_connections_max: connections over HTTP at once; further ones are refused.
+        tail: files that are read as they grow; see docs/sources/file-tail.md.
+        tail_files_max: of these, open at once; further ones wait.
     """
 
     grpc: str = "127.0.0.1:4317"
@@ -82,6 +86,8 @@ class CollectOptions:
     otlp_streams_max: int = 10_000
     otlp_connection_streams_max: int = 1_024
     otlp_connections_max: int = 1_024
+    tail: tuple[TailOptions, ...] = ()
+    tail_files_max: int = 512
 
     def __post_init__(self) -> None:
         """Refuse what would not be safe, or could not work."""

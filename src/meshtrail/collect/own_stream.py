@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from meshtrail.collect.clock import CollectorClock
     from meshtrail.collect.diag import Diag
     from meshtrail.collect.payloads import CollectorFacts
-    from meshtrail.journal import GroupCommit, OpenStream
+    from meshtrail.journal import Frame, GroupCommit, OpenStream
 
 
 WRITER: Final = "collect"
@@ -56,6 +56,10 @@ class OwnStream:
         """Say a counter."""
         self._put(EntryType.COUNTER, payload)
 
+    def frame(self, entry_type: EntryType, payload: bytes) -> Frame:
+        """An entry of the collector's own, to be put together with others at once."""
+        return self._stream.own_frame(entry_type, payload, received_ns=self._clock.now())
+
     def close(self) -> None:
         """End; the last entry of a process that was told to stop."""
         closed = self._stream.closed_frame(
@@ -64,5 +68,4 @@ class OwnStream:
         self._commit.put([closed])
 
     def _put(self, entry_type: EntryType, payload: bytes) -> None:
-        frame = self._stream.own_frame(entry_type, payload, received_ns=self._clock.now())
-        self._commit.put([frame])
+        self._commit.put([self.frame(entry_type, payload)])

@@ -48,9 +48,9 @@ class Sender:
     """Who speaks on a stream.
 
     Attributes:
-        transport: ``grpc``, ``http`` or ``self``.
+        transport: ``grpc``, ``http``, ``file`` or ``self``.
         writer: which of meshtrail's own processes, for ``self``.
-        service: the gRPC service, also of what came over HTTP.
+        service: the gRPC service, also of what came over HTTP; the format of a file's lines.
         listener: the address that was listened on.
         peer: the other end of the connection; None for the collector itself.
         claimed: what the sender says of itself.
@@ -123,6 +123,38 @@ def clock_step(step: ClockStep) -> bytes:
 def counter(name: str, value: int, *, from_ns: UnixNanos, until_ns: UnixNanos) -> bytes:
     """The payload of a counter entry."""
     return encode_json({"name": name, "value": value, "from_ns": from_ns, "until_ns": until_ns})
+
+
+def file_gap(
+    *,
+    about: str,
+    cause: str,
+    path: str,
+    from_ns: int,
+    until_ns: UnixNanos,
+    records_max: int | None,
+    bytes_min: int,
+    bytes_max: int | None,
+    detail: str,
+) -> bytes:
+    """The payload of a gap entry about a file that was read as it grew.
+
+    How many lines stood in bytes that nobody read is not known, only that there were some.
+    """
+    return encode_json(
+        {
+            "about": about,
+            "cause": cause,
+            "path": path,
+            "from_ns": from_ns,
+            "until_ns": until_ns,
+            "missing_min": int(bytes_min > 0 and records_max is None),
+            "missing_max": records_max,
+            "bytes_min": bytes_min,
+            "bytes_max": bytes_max,
+            "detail": detail,
+        }
+    )
 
 
 def _hex(digest: bytes | None) -> str | None:

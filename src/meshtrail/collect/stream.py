@@ -11,6 +11,7 @@ from meshtrail.model.entry import EntryFlags, EntryType, PayloadFormat
 from meshtrail.units import INT64_MAX
 
 if TYPE_CHECKING:
+    from meshtrail.collect.pieces import Piece
     from meshtrail.journal import OpenStream
     from meshtrail.units import UnixNanos
 
@@ -80,6 +81,24 @@ class Stream:
             entry_type=EntryType.RECORD,
             framing=framing,
             payload_format=payload_format,
+            flags=flags,
+        )
+
+    def piece_frame(self, piece: Piece, *, flags: EntryFlags, received_ns: UnixNanos) -> Frame:
+        """The frame that a piece of a body becomes."""
+        if piece.is_counters:
+            return self.counters_frame(
+                piece.data,
+                payload_format=piece.payload_format,
+                flags=flags | EntryFlags.FILTERED,
+                received_ns=received_ns,
+            )
+        return self.records_frame(
+            piece.data,
+            records_count=piece.records_count,
+            framing=piece.framing,
+            payload_format=piece.payload_format,
+            received_ns=received_ns,
             flags=flags,
         )
 

@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -73,9 +73,33 @@ def _decode(table: object, kind: type[T], *, place: str, folder: Path) -> T:
             raise ConfigError(f"there is no option {name}: {hint}", key=name)
         if dataclasses.is_dataclass(known[key]):
             values[key] = _decode(value, known[key], place=name, folder=folder)
+        elif (repeated := _repeated(known[key])) is not None:
+            values[key] = _decode_repeated(value, repeated, name=name, folder=folder)
         else:
             values[key] = _decode_value(value, known[key], name=name, folder=folder)
     return kind(**values)
+
+
+def _repeated(kind: object) -> type | None:
+    """What an option that is written as tables holds, each in double brackets; None for others."""
+    inner = get_args(kind)[:1] if get_origin(kind) is tuple else ()
+    is_tables = bool(inner) and isinstance(inner[0], type) and dataclasses.is_dataclass(inner[0])
+    return inner[0] if is_tables else None
+
+
+def _decode_repeated(value: object, kind: type[T], *, name: str, folder: Path) -> tuple[T, ...]:
+    if not isinstance(value, list):
+        raise ConfigError(f"{name} may stand several times: write it as [[{name}]]", key=name)
+    wanted = {
+        field.name
+        for field in dataclasses.fields(kind)  # type: ignore[arg-type]  # it was looked up as one
+        if field.default is dataclasses.MISSING
+    }
+    for table in value:
+        lacking = sorted(wanted - set(table)) if isinstance(table, dict) else []
+        if lacking:
+            raise ConfigError(f"{name} needs {' and '.join(lacking)}", key=f"{name}.{lacking[0]}")
+    return tuple(_decode(table, kind, place=name, folder=folder) for table in value)
 
 
 def _decode_value(value: object, kind: type, *, name: str, folder: Path) -> object:

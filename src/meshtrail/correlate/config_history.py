@@ -12,10 +12,16 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from meshtrail.correlate.log_rows import find_rows
+from meshtrail.model.event import Kind
+from meshtrail.search.period import Period
 from meshtrail.sources.kubernetes.security_changes import classify_change
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from meshtrail.search.searcher import Searcher
+    from meshtrail.units import UnixNanos
 
 Json = dict[str, Any]
 Row = dict[str, Any]
@@ -148,6 +154,32 @@ class ConfigHistory:
         changes = self.of(key)
         place = bisect_right(changes, at_ns, key=lambda change: change.at_ns)
         return changes[place - 1] if place else None
+
+
+def find_changes(
+    searcher: Searcher, query: str, *, period: Period, now_ns: UnixNanos
+) -> list[Change]:
+    """The changes that took effect and that a query finds, the oldest first.
+
+    Args:
+        searcher: of the log.
+        query: in the query language; empty for all.
+        period: of arrival. What stood before is looked for before it, too.
+        now_ns: the time.
+
+    Raises:
+        QueryError: the query is not understood.
+        BudgetError: there are too many, or a limit of the search was reached.
+        TamperError: the directory does not hold what it says.
+    """
+    of_kind = f"kind:{Kind.CONFIG_CHANGE}"
+    wanted = f"{of_kind} AND ({query})" if query else of_kind
+    rows = find_rows(searcher, wanted, ["log_index"], now_ns=now_ns, period=period)
+    indexes = {row["log_index"] for row in rows}
+    before = Period(to_ns=period.to_ns)
+    history = ConfigHistory(find_rows(searcher, of_kind, COLUMNS, now_ns=now_ns, period=before))
+    found = [change for change in history if change.row["log_index"] in indexes]
+    return sorted(found, key=lambda change: (change.at_ns, change.row["log_index"]))
 
 
 def has_effect(row: Row) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from meshtrail.errors import BudgetError
+from meshtrail.search.period import Period
 from meshtrail.search.plan import SearchRequest
 
 if TYPE_CHECKING:
@@ -25,7 +26,12 @@ def quote(text: str) -> str:
 
 
 def find_rows(
-    searcher: Searcher, query: str, columns: Sequence[str], *, now_ns: UnixNanos
+    searcher: Searcher,
+    query: str,
+    columns: Sequence[str],
+    *,
+    now_ns: UnixNanos,
+    period: Period | None = None,
 ) -> list[Row]:
     """Every event that a query finds, newest first.
 
@@ -34,12 +40,15 @@ def find_rows(
         query: in the query language.
         columns: of the event schema.
         now_ns: the time.
+        period: of arrival; all of it when None.
 
     Raises:
         BudgetError: there are over ``ROWS_MAX``, or a limit of the search was reached.
         TamperError: the directory does not hold what it says.
     """
-    request = SearchRequest(query=query, columns=tuple(columns), limit=ROWS_MAX + 1)
+    request = SearchRequest(
+        query=query, columns=tuple(columns), limit=ROWS_MAX + 1, period=period or Period()
+    )
     plan = searcher.plan(request, now_ns=now_ns)
     rows = [row for batch in searcher.find(plan) for row in batch.to_pylist()]
     if len(rows) > ROWS_MAX:

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from meshtrail.app.clock import SystemClock
 from meshtrail.demo.breach import (
     CULPRIT,
     STOLEN_FROM,
@@ -15,7 +16,9 @@ from meshtrail.demo.breach import (
     read_in_silence,
     silence_victim,
 )
+from meshtrail.demo.control_plane import ControlPlane
 from meshtrail.demo.envoy import find_binary
+from meshtrail.demo.explaining_steps import step_explained, step_mistake
 from meshtrail.demo.finding_steps import (
     step_denied,
     step_identities,
@@ -61,6 +64,8 @@ STEPS: Final = (
     step_identities,
     step_what_was_read,
     step_trace,
+    step_explained,
+    step_mistake,
     step_missing,
     step_noticed,
     step_kinds,
@@ -69,6 +74,7 @@ STEPS: Final = (
     step_hand_over,
 )
 _VISIT_EVERY_S: Final = 1.0
+_NANOS: Final = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +108,7 @@ def run_demo(request: DemoRequest, narrator: Narrator) -> bool:
     narrator.title("A shop of six workloads, each behind its own Envoy, recorded by meshtrail.")
     shell = Shell(directory, is_terminal=request.is_terminal)
     with running_mesh(directory, narrator) as mesh:
-        story = _tell_story(mesh, shell, narrator)
+        story = _tell_story(mesh, directory, shell, narrator)
         narrator.say("To follow in another terminal, or to go on alone afterwards:")
         narrator.lines(shell.setting_lines())
         tour = Tour(narrator, shell)
@@ -124,7 +130,7 @@ def _open_directory(directory: Path) -> Path:
     return directory
 
 
-def _tell_story(mesh: Mesh, shell: Shell, narrator: Narrator) -> Story:
+def _tell_story(mesh: Mesh, directory: Path, shell: Shell, narrator: Narrator) -> Story:
     """Let everything happen, and return once all of it is in the log."""
     narrator.lines(_workload_lines(mesh))
     answers = _let_customers_come(mesh, narrator)
@@ -141,6 +147,8 @@ def _tell_story(mesh: Mesh, shell: Shell, narrator: Narrator) -> Story:
         "all are sealed"
     )
     narrator.space()
+    control_plane = ControlPlane(began_s=int(SystemClock().wall_ns() // _NANOS), ips=mesh.plan.ips)
+    control_plane.write(directory)
     return Story(
         origin=mesh.origin,
         ips=mesh.plan.ips,
@@ -149,6 +157,7 @@ def _tell_story(mesh: Mesh, shell: Shell, narrator: Narrator) -> Story:
         breach=breach,
         silence=silence,
         settled=settled,
+        control_plane=control_plane,
     )
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from meshtrail.demo.breach import Breach, Read
+    from meshtrail.demo.control_plane import ControlPlane
     from meshtrail.demo.settling import Settled
     from meshtrail.demo.traffic import Visit
 
@@ -47,6 +48,7 @@ class Story:
         breach: what the attacker did and saw.
         silence: what went on once the victim's sidecar logged nothing any more.
         settled: what the Envoys counted.
+        control_plane: what cluster, registry and repositories have to say.
     """
 
     origin: str
@@ -56,6 +58,7 @@ class Story:
     breach: Breach
     silence: Silence
     settled: Settled
+    control_plane: ControlPlane
 
     @property
     def culprit_ip(self) -> str:

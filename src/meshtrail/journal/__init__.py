@@ -6,7 +6,21 @@ acknowledgement between them but the removal of files. Specified in docs/formats
 ``collect`` and whatever else has something to record writes one; ``log`` reads them all.
 """
 
-from meshtrail.journal.frame import ROW_DTYPE, Frame, Framing, blob_frame, export_frame
+from meshtrail.journal.file_positions import (
+    FINGERPRINT_BYTES_MAX,
+    FileIdentity,
+    FilePosition,
+    FileState,
+)
+from meshtrail.journal.frame import (
+    NO_ENTRIES,
+    ROW_DTYPE,
+    Frame,
+    Framing,
+    blob_frame,
+    export_frame,
+    position_frame,
+)
 from meshtrail.journal.group_commit import GroupCommit, StallListener
 from meshtrail.journal.header import OpenStream
 from meshtrail.journal.options import JournalOptions
@@ -16,7 +30,12 @@ from meshtrail.journal.writer import JournalWriter
 
 __all__ = [
     "EXPORT_DIGEST_BYTES",
+    "FINGERPRINT_BYTES_MAX",
+    "NO_ENTRIES",
     "ROW_DTYPE",
+    "FileIdentity",
+    "FilePosition",
+    "FileState",
     "Frame",
     "Framing",
     "GroupCommit",
@@ -30,4 +49,5 @@ __all__ = [
     "StallListener",
     "blob_frame",
     "export_frame",
+    "position_frame",
 ]

@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import struct
 from enum import IntEnum
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import numpy as np
 
+from meshtrail.journal.file_positions import encode_position
 from meshtrail.model.entry import EntryFlags, EntryType, PayloadFormat
 from meshtrail.units import UnixNanos
+
+if TYPE_CHECKING:
+    from meshtrail.journal.file_positions import Told
 
 
 class Framing(IntEnum):
@@ -30,6 +35,12 @@ class Framing(IntEnum):
     """The frame becomes no entry: it is the digest of an export whose frames stand beside it."""
     LINES = 5
     """The frame is lines; each that is not empty is a payload."""
+    POSITION = 6
+    """The frame becomes no entry: it says how far a file was taken whose lines stand beside it."""
+
+
+NO_ENTRIES: Final = (Framing.BLOB, Framing.EXPORT, Framing.POSITION)
+"""Framings of frames that become no entry."""
 
 
 ROW_DTYPE = np.dtype(
@@ -61,7 +72,7 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     Attributes:
         data: the bytes.
         received_ns: on the writer's clock.
-        stream: 1 to 2^63-1; 0 for a blob or a digest, which belongs to no stream.
+        stream: 1 to 2^63-1; 0 for what becomes no entry, and belongs to no stream.
         first_seq: ``seq`` of the first entry that the frame becomes.
         records_count: how many entries it becomes.
         entry_type: of all of them.
@@ -121,4 +132,18 @@ def export_frame(digest: bytes, *, received_ns: UnixNanos) -> Frame:
         entry_type=EntryType.RECORD,
         framing=Framing.EXPORT,
         payload_format=PayloadFormat.OTLP_FRAME,
+    )
+
+
+def position_frame(told: Told, *, received_ns: UnixNanos) -> Frame:
+    """A frame that says how far a file was taken, see ``FilePositions``; it becomes no entry."""
+    return Frame(
+        data=encode_position(told),
+        received_ns=received_ns,
+        stream=0,
+        first_seq=0,
+        records_count=0,
+        entry_type=EntryType.RECORD,
+        framing=Framing.POSITION,
+        payload_format=PayloadFormat.MESHTRAIL_JSON,
     )

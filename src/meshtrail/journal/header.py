@@ -8,16 +8,17 @@ from __future__ import annotations
 import json
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zlib_ng.zlib_ng import crc32
 
 from meshtrail.errors import InputError
+from meshtrail.journal.file_positions import FilePosition, parse_position
 from meshtrail.journal.recent_exports import EXPORT_DIGEST_BYTES
 from meshtrail.units import UnixNanos
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 FILE_MAGIC = b"MTJOURN1"
 EXPORTS_MAGIC = b"MTJOURN2"
@@ -62,6 +63,7 @@ class FileHeader:
         previous: None when the journal was started anew.
         open_streams: by stream, as of the end of the file before.
         recent_exports: digests of the last exports joined, oldest first, as of the same.
+        positions: how far files were taken, by device and inode, as of the same.
     """
 
     writer: str
@@ -70,6 +72,7 @@ class FileHeader:
     previous: PreviousFile | None
     open_streams: Mapping[int, OpenStream]
     recent_exports: bytes = b""
+    positions: tuple[FilePosition, ...] = ()
 
     def encode(self) -> bytes:
         """The header's bytes."""
@@ -85,6 +88,7 @@ class FileHeader:
                 ],
                 "previous": previous,
                 "writer": self.writer,
+                **self._positions_json(),
             },
             sort_keys=True,
             separators=(",", ":"),
@@ -95,6 +99,12 @@ class FileHeader:
             return FILE_MAGIC + _LENGTHS.pack(len(text), crc) + text
         head = _LENGTHS_WITH_EXPORTS.pack(len(text), crc, len(exports) // EXPORT_DIGEST_BYTES)
         return EXPORTS_MAGIC + head + text + exports
+
+    def _positions_json(self) -> dict[str, list[dict[str, Any]]]:
+        """Of a journal that follows no file the header is what it was before there were any."""
+        in_order = sorted(self.positions, key=lambda position: position.identity)
+        positions = [position.as_json() for position in in_order]
+        return {"positions": positions} if positions else {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,4 +194,13 @@ def _parse_json(text: bytes, recent_exports: bytes) -> FileHeader:
             for stream, next_seq, frames_count, records_count in fields["open_streams"]
         },
         recent_exports=recent_exports,
+        positions=tuple(_parse_positions(fields.get("positions", ()))),
     )
+
+
+def _parse_positions(plain: Sequence[object]) -> Iterator[FilePosition]:
+    for one in plain:
+        told = parse_position(one)
+        if not isinstance(told, FilePosition):
+            raise ValueError("a header tells of a file that is forgotten")  # noqa: TRY004 - one kind of error
+        yield told

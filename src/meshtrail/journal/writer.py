@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 from meshtrail.errors import DurabilityError, UnavailableError
 from meshtrail.journal.batch import encode_batch
+from meshtrail.journal.file_positions import FilePositions, decode_position
 from meshtrail.journal.files import count_bytes, file_path, guarded
 from meshtrail.journal.frame import Framing
 from meshtrail.journal.header import FileHeader, PreviousFile, header_seed
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from meshtrail.journal.file_positions import FilePosition
     from meshtrail.journal.frame import Frame
     from meshtrail.journal.header import OpenStream
     from meshtrail.units import Clock
@@ -45,6 +47,7 @@ class JournalWriter:
     Attributes:
         left_open: the streams that the journal held open when it was opened.
         left_exports: the digests of the exports that it had taken last, joined.
+        left_positions: how far it had taken files.
         cut_bytes: how much of a torn batch recovery cut off.
         entries_count: entries that were made durable since.
         bytes_count: their frames' bytes.
@@ -79,11 +82,13 @@ class JournalWriter:
             recovered = recover_directory(self._disk, directory)
             self.left_open: dict[int, OpenStream] = recovered.open_streams
             self.left_exports = recovered.recent_exports
+            self.left_positions: tuple[FilePosition, ...] = recovered.positions
             self.cut_bytes = recovered.cut_bytes
             self._streams = OpenStreams(recovered.open_streams)
             self._exports = RecentExports(
                 recovered.recent_exports, count_max=self.options.exports_count_max
             )
+            self._positions = FilePositions(recovered.positions)
             self._earlier_bytes = count_bytes(directory)
             self._begin_file(recovered.previous)
         except BaseException:
@@ -136,6 +141,8 @@ class JournalWriter:
             self.entries_count += frame.records_count
             if frame.framing is Framing.EXPORT:
                 self._exports.add(frame.data)
+            elif frame.framing is Framing.POSITION:
+                self._positions.apply(decode_position(frame.data))
             self._streams.apply(
                 stream=frame.stream,
                 first_seq=frame.first_seq,
@@ -215,6 +222,7 @@ class JournalWriter:
             previous=previous,
             open_streams=self._streams.snapshot(),
             recent_exports=self._exports.join(),
+            positions=self._positions.snapshot(),
         ).encode()
         self._is_sound = False
         fd = self._create(path, header)

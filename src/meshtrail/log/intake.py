@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from meshtrail.errors import JournalDamageError
-from meshtrail.journal import Framing, JournalSlice
+from meshtrail.journal import NO_ENTRIES, Framing, JournalSlice
 from meshtrail.model.entry import (
     HEADER_BYTES,
     PAYLOAD_BYTES_MAX,
@@ -43,7 +43,6 @@ _USUAL_RECORD_BYTES: Final = 1_024
 _ENTRY_TYPES: Final = tuple(EntryType)
 _PAYLOAD_FORMATS: Final = tuple(PayloadFormat)
 _FLAGS_OF_FRAMES: Final = int(EntryFlags.FILTERED | EntryFlags.SALTED | EntryFlags.DUPLICATE)
-_NO_ENTRIES: Final = (Framing.BLOB, Framing.EXPORT)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,7 +87,7 @@ def make_entries(slices: Sequence[JournalSlice], *, after_ns: UnixNanos) -> Entr
     _check_rows(frames.rows)
     is_blob = frames.rows["framing"] == Framing.BLOB
     blobs = frames.data.filter(pa.array(is_blob)).to_pylist()
-    frames = _select(frames, np.flatnonzero(~np.isin(frames.rows["framing"], _NO_ENTRIES)))
+    frames = _select(frames, np.flatnonzero(~np.isin(frames.rows["framing"], NO_ENTRIES)))
     payloads = _payloads(frames)
     headers = _headers(frames.rows, after_ns=after_ns)
     too_large = np.flatnonzero(np.asarray(pc.binary_length(payloads)) > PAYLOAD_BYTES_MAX)
@@ -130,7 +129,7 @@ def _check_rows(rows: npt.NDArray[Any]) -> None:
     is_otlp = (framing == Framing.OTLP) & np.isin(formats, _OTLP_FORMATS)
     is_lines = (framing == Framing.LINES) & np.isin(formats, _LINE_FORMATS)
     is_cut = is_whole | is_als | is_otlp | is_lines
-    is_good = np.isin(framing, _NO_ENTRIES) | (is_entry & is_cut)
+    is_good = np.isin(framing, NO_ENTRIES) | (is_entry & is_cut)
     if not is_good.all():
         row = rows[int(np.flatnonzero(~is_good)[0])]
         raise JournalDamageError(

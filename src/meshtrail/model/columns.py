@@ -300,7 +300,6 @@ COLUMNS: Final[tuple[Column, ...]] = (
         "digests of what the containers run, joined by commas",
         short="digest",
     ),
-    Column(279, "pod_host_ip", _S, "address of the pod's node; one of the pod's own if shared"),
     Column(300, "commit_id", _S, "commit, 40 or 64 hexadecimal digits", short="commit"),
     Column(301, "repository_url", _S, "repository of the commit", short="repository"),
     Column(302, "commit_ref", _S, "branch or tag", short="ref"),

@@ -20,6 +20,8 @@ LINE_FORMATS: Final = {
 
 LISTED_FORMATS: Final = ("kubernetes-audit", "inventory")
 GIT_LOG: Final = "git-log"
+OTLP_JSON: Final = "otlp-json"
+"""Exports of OTLP in JSON, one to a line or one to a file; they say what their records are."""
 
 RECORD_FORMATS: Final = {**LINE_FORMATS, GIT_LOG: PayloadFormat.GIT_LOG}
 """Every format but OTLP's, whose exports say themselves what their records are."""

@@ -44,9 +44,14 @@ class _Shown:
     is_elastic: bool = False
 
 
-def event_columns() -> list[str]:
-    """The event columns that the readable table is made of."""
-    return list(dict.fromkeys(name for shown in _READABLE for name in shown.needs))
+def event_columns(*, with_pods: bool = False) -> list[str]:
+    """The columns that the readable table is made of.
+
+    Args:
+        with_pods: whether the pods of both ends are shown, of which the view of workloads tells.
+    """
+    shown_columns = _READABLE + _PODS if with_pods else _READABLE
+    return list(dict.fromkeys(name for shown in shown_columns for name in shown.needs))
 
 
 class AlignedLines:
@@ -86,7 +91,14 @@ class AlignedLines:
 class TableLines:
     """Batches of rows to the lines of one table."""
 
-    def __init__(self, *, is_events: bool, width: int | None, titles: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        is_events: bool,
+        width: int | None,
+        titles: Sequence[str] = (),
+        with_pods: bool = False,
+    ) -> None:
         """Take the form.
 
         Args:
@@ -94,8 +106,10 @@ class TableLines:
                 readable table; else exactly the columns of the batches are shown.
             width: of the terminal; None cuts nothing.
             titles: of the columns of the batches; their own names when empty.
+            with_pods: whether the readable table shows the pods of both ends, too.
         """
-        self._shown: tuple[_Shown, ...] = _READABLE if is_events else ()
+        readable = _READABLE + _PODS if with_pods else _READABLE
+        self._shown: tuple[_Shown, ...] = readable if is_events else ()
         self._titles = titles
         self._width = width
         self._lines: AlignedLines | None = None
@@ -206,6 +220,19 @@ def weakest_trust(row: Row) -> str:
     return max(known, key=lambda trust: _WEAKNESS.get(trust, len(_WEAKNESS))) if known else NULL
 
 
+def _pod(end: str) -> Callable[[Row], str]:
+    """The pod of an end; how many it may have been; or that the inventory says otherwise."""
+
+    def render(row: Row) -> str:
+        pod, count = row[f"{end}_pod"], row[f"{end}_inventory_candidates"]
+        mark = "!" if row[f"{end}_inventory_conflict"] is not None else ""
+        if pod is None and not mark and count:
+            return f"1 of {count}?"
+        return mark + (NULL if pod is None else escape(pod))
+
+    return render
+
+
 def _plain(name: str) -> Callable[[Row], str]:
     return lambda row: _cell(name, row[name])
 
@@ -238,4 +265,13 @@ _READABLE: Final = (
     _Shown("DECISION", ("decision",), _plain("decision")),
     _Shown("POLICY", ("policy_name",), _plain("policy_name"), is_elastic=True),
     _Shown("TRUST", _TRUSTS, weakest_trust),
+)
+_PODS: Final = tuple(
+    _Shown(
+        f"{end.upper()} POD",
+        (f"{end}_pod", f"{end}_inventory_candidates", f"{end}_inventory_conflict"),
+        _pod(end),
+        is_elastic=True,
+    )
+    for end in ("src", "dst")
 )

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,18 +13,19 @@ from meshtrail.app.data import open_owned_data
 from meshtrail.app.import_report import account_for
 from meshtrail.app.import_sealing import ImportSealing
 from meshtrail.app.importing import WRITER, ImportedFile, Importer
-from meshtrail.collect.file_streams import FileClaims, FileStream
-from meshtrail.collect.payloads import CollectorFacts
+from meshtrail.collect.payloads import CollectorFacts, Sender, stream_opened
+from meshtrail.collect.peer import Peer
+from meshtrail.collect.stream import Stream
 from meshtrail.config import Configuration, LogOptions
 from meshtrail.errors import InputError, WriterHeldError
 from meshtrail.journal import JournalWriter, blob_frame
 from meshtrail.log.data_lock import DataLock
 from meshtrail.log.sealer import Sealer
+from meshtrail.model.entry import EntryType
 from meshtrail.search.limits import SearchLimits
 from meshtrail.search.period import Period
 from meshtrail.search.searcher import Searcher
 from meshtrail.store.durable import Disk
-from meshtrail.units import UnixNanos
 from meshtrail.verify import KeySource, TrustedKey, audit
 from tests.log_rig import SilentDiag
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from meshtrail.app.data import OwnedData
+    from meshtrail.journal import Frame
 
 LINES = b'{"a":1}\n\n{"a":2}\nnot json'
 
@@ -48,13 +51,24 @@ def owned(tmp_path: Path) -> OwnedData:
 
 
 def importer(owned: OwnedData) -> Importer:
-    return Importer(owned, Configuration(), version="1", claims=FileClaims(reporter="node-1"))
+    return Importer(owned, Configuration(), version="1", reporter="node-1")
 
 
 def read(owned: OwnedData, path: Path, data: bytes = LINES) -> ImportedFile:
     path.write_bytes(data)
     with importer(owned) as one:
         return one.read("hubble", path, progress=lambda *_: None)
+
+
+def opened() -> tuple[Stream, list[Frame]]:
+    """A stream of an import, and what it begins with."""
+    now_ns = SystemClock().wall_ns()
+    config = hashlib.sha256(b"{}").digest()
+    facts = CollectorFacts(version="1", started_ns=now_ns, config_sha256=config)
+    stream = Stream()
+    payload = stream_opened(Sender(transport="file", peer=Peer(address="x.log")), facts)
+    entry = stream.own_frame(EntryType.STREAM_OPENED, payload, received_ns=now_ns)
+    return stream, [blob_frame(b"{}", received_ns=now_ns), entry]
 
 
 def check(owned: OwnedData) -> int:
@@ -65,14 +79,12 @@ def check(owned: OwnedData) -> int:
     return int(report.tree_size)
 
 
-def details(owned: OwnedData, stream: int) -> list[str]:
-    """What the log says of a stream's end."""
+def ask(owned: OwnedData, sql: str) -> list[dict[str, Any]]:
     with Searcher(
         owned.layout, owned.signer.verifier, origin=owned.signer.name, limits=SearchLimits()
     ) as searcher:
-        sql = f"SELECT detail FROM events WHERE stream = {stream} AND kind = 'stream_closed'"  # noqa: S608 - our own number
         answer = searcher.run_sql(sql, Period())
-        return [row["detail"] for batch in answer.batches for row in batch.to_pylist()]
+        return [row for batch in answer.batches for row in batch.to_pylist()]
 
 
 def test_every_record_is_sealed_and_accounted_for(owned: OwnedData, tmp_path: Path) -> None:
@@ -153,13 +165,15 @@ def test_what_an_import_that_was_ended_had_journaled_stays(
 def test_a_stream_that_a_killed_import_left_open_is_closed_by_the_next(
     owned: OwnedData, tmp_path: Path
 ) -> None:
-    stream = FileStream("x.log", service="hubble", claims=FileClaims())
-    facts = CollectorFacts(version="1", started_ns=UnixNanos(1), config_sha256=bytes(32))
+    stream, frames = opened()
     with JournalWriter(owned.layout.journals / WRITER, clock=SystemClock()) as journal:
-        journal.append([stream.opened(facts, received_ns=SystemClock().wall_ns())])
+        journal.append(frames)
     read(owned, tmp_path / "x.log")
-    [detail] = details(owned, stream.id)
-    assert '"reason":"collector-restarted"' in detail
+    [ended] = ask(
+        owned,
+        f"SELECT detail FROM events WHERE stream = {stream.id} AND kind = 'stream_closed'",  # noqa: S608 - our own number
+    )
+    assert '"reason":"collector-restarted"' in ended["detail"]
 
 
 def test_an_import_becomes_the_sealer_when_the_one_that_was_there_ends(
@@ -171,12 +185,8 @@ def test_an_import_becomes_the_sealer_when_the_one_that_was_there_ends(
         JournalWriter(owned.layout.journals / WRITER, clock=SystemClock()) as journal,
         ImportSealing(owned, writer=WRITER, options=Configuration().seal) as sealing,
     ):
-        stream = FileStream("x.log", service="hubble", claims=FileClaims())
-        now_ns = SystemClock().wall_ns()
-        config = hashlib.sha256(b"{}").digest()
-        facts = CollectorFacts(version="1", started_ns=now_ns, config_sha256=config)
-        opened = stream.opened(facts, received_ns=now_ns)
-        journal.append([blob_frame(b"{}", received_ns=now_ns), opened])
+        _, frames = opened()
+        journal.append(frames)
         before = sealing.is_elsewhere
         lock.close()
         sealing.seal()
@@ -198,3 +208,38 @@ def test_a_file_that_cannot_be_read_is_named_and_what_was_read_stays(
     with pytest.raises(InputError, match="missing"), importer(owned) as one:
         one.read("hubble", tmp_path / "missing", progress=lambda *_: None)
     assert read(owned, tmp_path / "x.log").records_count == 3
+
+
+def test_a_file_is_imported_under_the_names_that_it_is_given(
+    owned: OwnedData, tmp_path: Path
+) -> None:
+    (tmp_path / "x.log").write_bytes(LINES)
+    with Importer(owned, Configuration(), version="1", reporter="node-1", cluster="east") as one:
+        one.read("hubble", tmp_path / "x.log", progress=lambda *_: None)
+    sql = """SELECT DISTINCT reporter_id, reporter_cluster, reporter_auth, reporter_log_name
+        FROM events"""
+    assert ask(owned, sql) == [
+        {
+            "reporter_id": "node-1",
+            "reporter_cluster": "east",
+            "reporter_auth": "none",
+            "reporter_log_name": str(tmp_path / "x.log"),
+        }
+    ]
+
+
+def test_exports_of_otlp_have_a_stream_for_each_resource(owned: OwnedData, tmp_path: Path) -> None:
+    def export(name: str) -> str:
+        attribute = {"key": "service.name", "value": {"stringValue": name}}
+        spans = [{"name": "a", "spanId": "00f067aa0ba902b7"}]
+        told = {"resource": {"attributes": [attribute]}, "scopeSpans": [{"spans": spans * 2}]}
+        return json.dumps({"resourceSpans": [told]})
+
+    (tmp_path / "x.json").write_text("\n".join(map(export, ["web", "cart", "web"])), "utf-8")
+    with importer(owned) as one:
+        imported = one.read("otlp-json", tmp_path / "x.json", progress=lambda *_: None)
+    # The third line is the first again.
+    assert (imported.records_count, len(imported.streams), imported.repeated_count) == (6, 2, 2)
+    sql = "SELECT kind, count(*) AS n FROM events WHERE kind = 'span' GROUP BY ALL"
+    assert ask(owned, sql) == [{"kind": "span", "n": 6}]
+    assert check(owned) == 6 + 4

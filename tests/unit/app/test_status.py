@@ -11,8 +11,10 @@ import pytest
 
 from meshtrail.app.status import read_status
 from meshtrail.errors import SignatureError
+from meshtrail.journal.header import FileHeader
 from meshtrail.log.data_lock import DataLock
 from meshtrail.note import generate_signer
+from meshtrail.units import UnixNanos
 from tests.unit.search.small_log import FIRST_NS, ORIGIN, STEP_NS, SmallLog, make_log
 
 if TYPE_CHECKING:
@@ -55,6 +57,22 @@ def test_a_journals_headers_do_not_count_as_unsealed(log: SmallLog) -> None:
     status = read_status(log.layout, log.signer.verifier, origin=ORIGIN)
     (journal,) = status.journals
     assert (journal.writer, journal.unsealed_bytes, journal.files_count) == ("collect", 100, 2)
+
+
+def test_digests_of_exports_in_a_journals_header_do_not_count_as_unsealed(log: SmallLog) -> None:
+    folder = log.layout.journals / "collect"
+    folder.mkdir()
+    header = FileHeader(
+        writer="collect",
+        file_number=1,
+        created_ns=UnixNanos(1),
+        previous=None,
+        open_streams={},
+        recent_exports=bytes(16 * 50),
+    )
+    (folder / f"{1:012}").write_bytes(header.encode() + bytes(7))
+    status = read_status(log.layout, log.signer.verifier, origin=ORIGIN)
+    assert [journal.unsealed_bytes for journal in status.journals] == [7]
 
 
 def read_sealer(log: SmallLog) -> str:

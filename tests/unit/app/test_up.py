@@ -198,7 +198,7 @@ def test_without_json_the_ready_lines_are_for_people(tmp_path: Path) -> None:
     assert lines[0].startswith("meshtrail is recording mesh/local/")
     assert lines[1].endswith(" (plaintext, loopback only): Envoy access logs, OTLP\n")
     assert lines[2].startswith("  otlp http    127.0.0.1:")
-    assert lines[2].endswith(" (plaintext, loopback only): OTLP\n")
+    assert lines[2].endswith(" (plaintext, loopback only): OTLP, records\n")
     assert lines[3].startswith("  http         http://127.0.0.1:")
     assert "not built" in lines[8]
 

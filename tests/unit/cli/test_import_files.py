@@ -10,7 +10,7 @@ import pytest
 from meshtrail.cli import exit_codes
 from meshtrail.cli.import_files import FORMATS
 from meshtrail.cli.main import main
-from meshtrail.model.record_formats import RECORD_FORMATS
+from meshtrail.model.record_formats import OTLP_JSON, RECORD_FORMATS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +38,7 @@ def test_an_import_without_a_log_makes_one_and_accounts_for_every_record(
 
 
 def test_the_formats_are_all_that_there_are() -> None:
-    assert sorted(FORMATS) == list(FORMATS) == sorted(RECORD_FORMATS)
+    assert sorted(FORMATS) == list(FORMATS) == sorted([*RECORD_FORMATS, OTLP_JSON])
 
 
 def test_standard_input_is_a_file_too(

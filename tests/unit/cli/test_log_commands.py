@@ -64,7 +64,7 @@ def test_status_tells_what_the_ledger_knows_to_be_missing(
     told: dict[str, object] = {"reporters": 3, "silent": 1}
     told["missing"] = {"counter_dropped": 1_200, "unknown": 0}
     told["findings"] = {}
-    _keep_ledger(log, told)
+    _keep(log, "ledger", told)
     assert run("status")[1]["ledger"] == told
     assert main(["status", "--data", str(log.layout.root)]) == exit_codes.OK
     out = capsys.readouterr().out
@@ -79,18 +79,28 @@ def test_status_tells_what_somebody_should_look_at_beside_what_is_missing(
     log: SmallLog, capsys: pytest.CaptureFixture[str], missing: dict[str, int], said: str
 ) -> None:
     findings = {"unpaired": 5, "key_shared": 1_000, "paired_late": 0}
-    _keep_ledger(log, {"reporters": 3, "silent": 0, "missing": missing, "findings": findings})
+    _keep(log, "ledger", {"reporters": 3, "silent": 0, "missing": missing, "findings": findings})
     assert main(["status", "--data", str(log.layout.root)]) == exit_codes.OK
     line = f"\nmissing    of 3 reporters: {said}; findings: 1,000 key_shared, 5 unpaired\n"
     assert line in capsys.readouterr().out
 
 
-def _keep_ledger(log: SmallLog, told: dict[str, object]) -> None:
-    """Leave what a running ledger would have told last."""
+def test_status_tells_how_far_files_are_read_that_grow(
+    log: SmallLog, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("status")[1]["tail"] is None
+    _keep(log, "collect", {"tail": {"files": 2, "behind_bytes": 1_500}})
+    assert run("status")[1]["tail"] == {"files": 2, "behind_bytes": 1_500}
+    assert main(["status", "--data", str(log.layout.root)]) == exit_codes.OK
+    assert "\ntail       2 files, 1,500 bytes not read yet\n" in capsys.readouterr().out
+
+
+def _keep(log: SmallLog, process: str, told: dict[str, object]) -> None:
+    """Leave what a running process would have told last."""
     file = {"pid": 1, "started_ns": 0, "written_ns": SystemClock().wall_ns(), "facts": told}
     folder = log.layout.root / "run"
     folder.mkdir()
-    (folder / "ledger.json").write_text(json.dumps(file))
+    (folder / f"{process}.json").write_text(json.dumps(file))
 
 
 def test_export_writes_the_tree_and_says_how_much(run: Run, tmp_path: Path) -> None:

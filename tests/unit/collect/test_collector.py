@@ -13,6 +13,7 @@ import pytest
 
 from meshtrail.collect import CollectOptions
 from meshtrail.collect.collector import effective_config
+from meshtrail.collect.tail import TailOptions
 from meshtrail.errors import DurabilityError
 from meshtrail.journal import JournalOptions, JournalReader, JournalWriter, blob_frame
 from meshtrail.model.entry import EntryType
@@ -102,6 +103,10 @@ def test_effective_configuration_writes_paths_as_text_and_networks_as_a_list() -
         xfcc_from=("10.0.0.7",),
     )
     said = json.loads(effective_config(tls, JournalOptions()))
+    tail = CollectOptions(tail=(TailOptions(path=Path("/a.log"), format="hubble"),))
+    assert json.loads(effective_config(tail, JournalOptions()))["collect"]["tail"] == [
+        {"path": "/a.log", "format": "hubble", "reporter": None, "cluster": None}
+    ]
     assert said["collect"]["tls_cert"] == "a"
     assert said["collect"]["tokens"] is None
     assert said["collect"]["xfcc_from"] == ["10.0.0.7"]

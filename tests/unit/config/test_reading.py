@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from meshtrail.collect.tail import TailOptions
 from meshtrail.config import make_configuration, read_tables
 from meshtrail.config.configuration import Configuration
 from meshtrail.errors import ConfigError
@@ -58,6 +59,17 @@ def test_the_command_line_wins_over_the_file_and_nothing_said_leaves_it() -> Non
         ({"sael": {}}, "no option sael: did you mean seal"),
         ({"zzz": {}}, "no option zzz: known are collect, journal, keys, ledger, log, seal"),
         ({"seal": 5}, "seal is a section"),
+        ({"collect": {"tail": {"path": "/a"}}}, "write it as [[collect.tail]]"),
+        ({"collect": {"tail": [{"path": "/a"}]}}, "collect.tail needs format"),
+        ({"collect": {"tail": [{}]}}, "collect.tail needs format and path"),
+        ({"collect": {"tail": [7]}}, "collect.tail is a section"),
+        (
+            {"collect": {"tail": [{"path": "/a", "format": "hubble", "reportr": "x"}]}},
+            "there is no option collect.tail.reportr: did you mean reporter?",
+        ),
+        ({"collect": {"tail": [{"path": 7, "format": "hubble"}]}}, "collect.tail.path: expected"),
+        ({"collect": {"tail": [{"path": "/a", "format": "x"}]}}, "there is no format 'x'"),
+        ({"collect": {"tail_files_max": 0}}, "collect.tail_files_max must be at least 1"),
         ({"seal": {"tick_ms": "5"}}, "seal.tick_ms: expected `int`, got `str`"),
         ({"seal": {"tick_ms": 5.0}}, "seal.tick_ms: expected `int`"),
         ({"seal": {"tick_ms": 0}}, "tick_ms is 0"),
@@ -118,3 +130,24 @@ def test_secrets_of_webhooks_are_a_section_of_their_own(tmp_path: Path) -> None:
         make_configuration(
             {"collect": {"webhooks": {"github": "x"}}}, overrides={}, folder=tmp_path
         )
+
+
+def test_files_to_read_are_tables_of_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "meshtrail.toml"
+    path.write_text(
+        '[[collect.tail]]\npath = "audit.log"\nformat = "kubernetes-audit"\n'
+        '[[collect.tail]]\npath = "/var/log/*.log"\nformat = "ztunnel"\nreporter = "node-1"\n'
+        'cluster = "east"\n'
+    )
+    tables = read_tables(path)
+    read = make_configuration(tables, overrides={}, folder=tmp_path).collect
+    assert read.tail == (
+        TailOptions(path=tmp_path / "audit.log", format="kubernetes-audit"),
+        TailOptions(
+            path=Path("/var/log/*.log"), format="ztunnel", reporter="node-1", cluster="east"
+        ),
+    )
+    given = make_configuration(
+        tables, overrides={"collect.tail": [{"path": "/b", "format": "hubble"}]}, folder=tmp_path
+    ).collect
+    assert given.tail == (TailOptions(path=Path("/b"), format="hubble"),)

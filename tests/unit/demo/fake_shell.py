@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from meshtrail.demo.breach import Breach, Read
+from meshtrail.demo.control_plane import ControlPlane
 from meshtrail.demo.narration import Narrator
 from meshtrail.demo.settling import Settled
 from meshtrail.demo.shell import Output
@@ -19,16 +20,17 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
+IPS = {
+    "frontend": "127.0.1.11",
+    "catalog": "127.0.1.12",
+    "checkout": "127.0.1.13",
+    "payments": "127.0.1.14",
+    "customers": "127.0.1.15",
+    "recommendations": "127.0.1.16",
+}
 STORY = Story(
     origin="shop/demo/1f2e3d4c",
-    ips={
-        "frontend": "127.0.1.11",
-        "catalog": "127.0.1.12",
-        "checkout": "127.0.1.13",
-        "payments": "127.0.1.14",
-        "customers": "127.0.1.15",
-        "recommendations": "127.0.1.16",
-    },
+    ips=IPS,
     stolen_sha256="5ec2e7" + "0" * 58,
     order=Visit(0, "POST", "/orders/1001", "4bf92f3577b34da6a3ce929d0e0e4736"),
     breach=Breach(
@@ -40,6 +42,7 @@ STORY = Story(
         reads=(Read("/customers/export", 200, 31_140),) * 5, calls_count=12, connections_count=6
     ),
     settled=Settled(flushed_count=661, spans_count=300, dropped_count=0),
+    control_plane=ControlPlane(began_s=1_763_712_000, ips=IPS),
 )
 
 

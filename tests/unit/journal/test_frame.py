@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from meshtrail.journal import ROW_DTYPE, Framing, blob_frame
+from meshtrail.journal import NO_ENTRIES, ROW_DTYPE, Framing, blob_frame, position_frame
+from meshtrail.journal.file_positions import decode_position
 from meshtrail.journal.frame import ROW_BYTES
 from meshtrail.model.entry import EntryType, PayloadFormat
 from meshtrail.units import INT64_MAX, UnixNanos
+from tests.file_positions import position
 from tests.journal_frames import record_frame
 
 
@@ -44,3 +46,11 @@ def test_blob_belongs_to_no_stream_and_becomes_no_entry() -> None:
     assert (blob.stream, blob.records_count, blob.first_seq) == (0, 0, 0)
     assert blob.framing is Framing.BLOB
     assert blob.entry_type is EntryType.RECORD
+
+
+def test_position_of_a_file_belongs_to_no_stream_and_becomes_no_entry() -> None:
+    frame = position_frame(position(), received_ns=UnixNanos(5))
+    assert (frame.stream, frame.records_count, frame.first_seq) == (0, 0, 0)
+    assert frame.framing is Framing.POSITION
+    assert frame.framing in NO_ENTRIES
+    assert decode_position(frame.data) == position()

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 
 from meshtrail.errors import JournalDamageError
 from meshtrail.journal import (
+    NO_ENTRIES,
     ROW_DTYPE,
     Frame,
     Framing,
     JournalSlice,
     ReadPosition,
     export_frame,
+    position_frame,
 )
 from meshtrail.log.intake import EntryBatch, count_usual_records, make_entries
 from meshtrail.model.entry import (
@@ -29,6 +31,7 @@ from meshtrail.model.entry import (
 )
 from meshtrail.units import UnixNanos
 from tests.fake_clock import START_NS, FakeClock
+from tests.file_positions import position
 from tests.known_load import KnownLoad, fields_in, wire_field
 from tests.otlp_exports import UNKNOWN_GROUP, Scope, payloads_of, read_resources
 
@@ -75,11 +78,11 @@ def naive_entries(journals: Sequence[Sequence[Frame]], after_ns: int) -> list[by
         reached_ns, at = min(heads)
         reached[at] = reached_ns
         frame = queues[at].pop(0)
-        if frame.framing == Framing.BLOB:
+        if frame.framing in NO_ENTRIES:
             continue
         payloads = payloads_in(frame)
         assert len(payloads) == frame.records_count
-        for position, payload in enumerate(payloads):
+        for place, payload in enumerate(payloads):
             last = max(last, frame.received_ns)
             is_large = len(payload) > PAYLOAD_BYTES_MAX
             header = EntryHeader(
@@ -88,7 +91,7 @@ def naive_entries(journals: Sequence[Sequence[Frame]], after_ns: int) -> list[by
                 flags=frame.flags | (EntryFlags.PREFIX if is_large else 0),
                 received_ns=UnixNanos(last),
                 stream=frame.stream,
-                seq=frame.first_seq + position,
+                seq=frame.first_seq + place,
             )
             entries.append(header.encode() + (prefix_payload(payload) if is_large else payload))
     return entries
@@ -109,7 +112,7 @@ class AnyLoad:
         make = self.chance.choice(
             [
                 *(self._http, self._tcp, self._whole, self._blob, self._large, self._opened),
-                *(self._cut, self._logs, self._spans, self._lines),
+                *(self._cut, self._logs, self._spans, self._lines, self._position),
             ]
         )
         return make(self.chance.choice(self.streams))
@@ -133,6 +136,9 @@ class AnyLoad:
 
     def _blob(self, _: int) -> Frame:
         return self.load.blob(self.chance.randbytes(20))
+
+    def _position(self, _: int) -> Frame:
+        return position_frame(position(), received_ns=self.clock.wall_ns())
 
     def _large(self, stream: int) -> Frame:
         size = PAYLOAD_BYTES_MAX + self.chance.choice([-1, 0, 1, 40, 9_999])
@@ -191,7 +197,7 @@ def wholes_in(journals: Sequence[Sequence[Frame]]) -> list[bytes]:
     for frame in chain(*journals):
         if frame.framing == Framing.BLOB:
             blobs.append(frame.data)
-        else:
+        elif frame.framing not in NO_ENTRIES:
             blobs += [each for each in payloads_in(frame) if len(each) > PAYLOAD_BYTES_MAX]
     return blobs
 

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from meshtrail.correlate.workloads.grouped_moments import GroupedMoments
+from meshtrail.correlate.workloads.networks import Networks
 from meshtrail.correlate.workloads.texts import (
     NONE,
     canonical_address,
@@ -52,6 +53,7 @@ class AddressHistory:
 
     Attributes:
         lifetimes: as they were given.
+        clusters: string[c], those that lifetimes name.
     """
 
     def __init__(self, lifetimes: pa.Table) -> None:
@@ -61,14 +63,16 @@ class AddressHistory:
             lifetimes: ``LIFETIME_SCHEMA``. Rows of one pod and address that touch or overlap are
                 one candidate.
 
-        Cost: 5 us for each row, 200 bytes while it is kept.
+        Cost: 7 us for each row.
         """
         self.lifetimes = lifetimes
         codes, texts = encode_texts(lifetimes.column("ip"))
         self._addresses: dict[str, int] = {}
+        self._networks = Networks(texts.to_pylist())
         numbers = [self._addresses.setdefault(one, len(self._addresses)) for one in _spelled(texts)]
         ip = np.array([*numbers, NONE], dtype=np.int64)[codes]
         cluster, names = encode_texts(lifetimes.column("cluster"))
+        self.clusters = names
         self._clusters = {name: at + _FIRST for at, name in enumerate(names.to_pylist())}
         cluster = np.where(cluster == NONE, _UNNAMED, cluster + _FIRST)
         places, rows = _place(cluster, ip, clusters_count=len(names) + _FIRST)
@@ -98,7 +102,7 @@ class AddressHistory:
                 nobody names are looked at in each.
             error_ns: int64[n], how far ``at_ns`` may be off; null for not at all.
 
-        Cost: 0.5 us for each row.
+        Cost: 0.3 us for each row, 0.5 with ``cluster``.
         """
         group = self._groups(ip, cluster)
         group[~np.asarray(at_ns.is_valid())] = NONE
@@ -120,7 +124,7 @@ class AddressHistory:
     def _groups(self, ip: pa.Array, cluster: pa.Array | None) -> Ints:
         """The group of each question; ``NONE`` where nobody ever had that address there."""
         codes, texts = encode_texts(ip)
-        known = [self._addresses.get(text, NONE) for text in _spelled(texts)]
+        known = [self._number(text) for text in _spelled(texts)]
         addresses = np.array([*known, NONE], dtype=np.int64)
         if cluster is None or cluster.null_count == len(cluster):
             return self._group_at(np.int64(_ANY), addresses)[codes]
@@ -130,6 +134,13 @@ class AddressHistory:
         group = self._group_at(clusters, addresses[codes])
         unnamed = self._group_at(np.int64(_UNNAMED), addresses)[codes]
         return np.where((group == NONE) & (clusters != _ANY), unnamed, group)
+
+    def _number(self, address: str) -> int:
+        """The number of an address, or of the network that it lies in if none has it alone."""
+        number = self._addresses.get(address)
+        if number is None and self._networks:
+            number = self._addresses.get(self._networks.find(address) or "")
+        return NONE if number is None else number
 
     def _group_at(self, cluster: Ints | np.int64, address: Ints) -> Ints:
         wanted = cluster * len(self._addresses) + address

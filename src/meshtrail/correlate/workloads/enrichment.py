@@ -57,6 +57,7 @@ _COMPARED: Final = ("namespace", "service_account", "pod")
 _TIMES: Final = ("time", "received_time", "time_offset", "time_error")
 ENRICH_COLUMNS: Final = (
     *_TIMES,
+    "reporter_cluster",
     *(
         f"{end}_{name}"
         for end in ENDS
@@ -78,12 +79,16 @@ def enrich(events: pa.Table, history: AddressHistory) -> pa.Table:
     Returns:
         The same rows and columns, with nulls filled, and ``VIEW_COLUMNS`` behind them.
 
-    Cost: 2 us for each row.
+    Cost: 2.3 us for each row, with both ends.
     """
     at_ns, error_ns = _moments(events)
     columns = {name: events.column(name) for name in events.column_names}
+    # What a proxy calls its cluster may be the name of a service: only one with pods counts.
+    claimed = as_array(columns["reporter_cluster"])
+    claimed = pc.if_else(pc.is_in(claimed, history.clusters), claimed, pa.scalar(None, _S))
     for end in ENDS:
-        ip, cluster = (as_array(columns[f"{end}_{name}"]) for name in ("ip", "cluster"))
+        cluster = pc.coalesce(as_array(columns[f"{end}_cluster"]), claimed)
+        ip = as_array(columns[f"{end}_ip"])
         holders = history.find(ip, at_ns, cluster, error_ns=error_ns)
         columns |= _describe(events, end, holders, history.lifetimes)
     return pa.table(columns)

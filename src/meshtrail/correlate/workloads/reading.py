@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 from meshtrail.correlate.workloads.address_history import AddressHistory
-from meshtrail.correlate.workloads.facts import WORKLOAD_COLUMNS
+from meshtrail.correlate.workloads.facts import WORKLOAD_COLUMNS, shorten_details
 from meshtrail.correlate.workloads.lifetimes import pod_lifetimes
 from meshtrail.errors import BudgetError
 from meshtrail.model.event import Kind
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from meshtrail.search.searcher import Searcher
     from meshtrail.units import UnixNanos
 
-EVENTS_MAX: Final = 4_000_000
-"""Workload events that are read: at ten for each pod, those of 400,000 pods."""
+EVENTS_MAX: Final = 2_000_000
+"""Workload events that are read: at ten for each pod, those of 200,000 pods, and 1 GB."""
 
 
 def read_workloads(
@@ -33,7 +33,7 @@ def read_workloads(
             of it when None.
 
     Returns:
-        ``WORKLOAD_COLUMNS``, newest first.
+        ``WORKLOAD_COLUMNS``, newest first; of ``detail`` only what lifetimes need.
 
     Raises:
         BudgetError: there are too many of them, or a limit of the search was reached.
@@ -44,7 +44,7 @@ def read_workloads(
         query=f"kind:{Kind.WORKLOAD}{known}", columns=WORKLOAD_COLUMNS, limit=EVENTS_MAX + 1
     )
     plan = searcher.plan(request, now_ns=now_ns)
-    events = pa.Table.from_batches(searcher.find(plan), schema=plan.schema)
+    events = pa.Table.from_batches(map(_shortened, searcher.find(plan)), schema=plan.schema)
     if events.num_rows > EVENTS_MAX:
         raise BudgetError(
             f"the log has more than {EVENTS_MAX:,} workload events: ask for the state at an "
@@ -65,3 +65,9 @@ def read_history(
     return AddressHistory(
         pod_lifetimes(read_workloads(searcher, now_ns=now_ns, tree_size=tree_size))
     )
+
+
+def _shortened(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """A batch without what takes most of the room and says nothing of lifetimes."""
+    place = batch.schema.get_field_index("detail")
+    return batch.set_column(place, "detail", shorten_details(batch.column(place)))

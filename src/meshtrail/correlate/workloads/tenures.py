@@ -81,7 +81,7 @@ _BY = {one: place for place, one in enumerate(EndedBy)}
 
 def find_runs(facts: Facts) -> Runs:
     """The runs of all pods, in their order."""
-    known = [*facts.codes.values(), facts.addresses, facts.host_address, facts.pod]
+    known = [*facts.codes.values(), facts.addresses, facts.pod]
     is_first = np.zeros(len(facts.pod), dtype=np.bool_)
     is_first[:1] = True
     for codes in known:
@@ -92,12 +92,11 @@ def find_runs(facts: Facts) -> Runs:
 
 def find_tenures(facts: Facts, runs: Runs) -> Tenures:
     """The tenures of all pods, with their ends."""
-    run, address, is_host, addresses = _split_addresses(facts, runs)
+    run, address, addresses = _split_addresses(facts, runs)
     cluster = facts.codes["cluster"][runs.first][run]
     pod = facts.pod[runs.first][run]
     order = np.lexsort((run, address, cluster, pod))
     run, address, cluster, pod = (column[order] for column in (run, address, cluster, pod))
-    is_host = is_host[order]
     is_new = np.ones(len(run), dtype=np.bool_)
     is_new[1:] = (
         (pod[1:] != pod[:-1])
@@ -109,8 +108,6 @@ def find_tenures(facts: Facts, runs: Runs) -> Tenures:
     lasts = np.append(starts[1:], len(run))[: len(starts)] - 1
     seen = _read_seen(facts, runs, run[starts], run[lasts])
     group = pair_codes(cluster[starts], address[starts])
-    if len(starts):
-        seen.is_host = np.logical_or.reduceat(is_host, starts)
     _settle(seen, group)
     return Tenures(
         run=run,
@@ -146,21 +143,19 @@ class _Seen:
     is_host: Bools
 
 
-def _split_addresses(facts: Facts, runs: Runs) -> tuple[Ints, Ints, Bools, pa.Array]:
-    """Each run with each of its addresses, and whether it is that of the pod's node."""
-    codes, hosts = facts.addresses[runs.first], facts.host_address[runs.first]
+def _split_addresses(facts: Facts, runs: Runs) -> tuple[Ints, Ints, pa.Array]:
+    """Each run with each of its addresses, and the text of each address."""
+    codes = facts.addresses[runs.first]
     numbers: dict[str, int] = {}
     split = [_numbered(text, numbers) for text in facts.address_texts.to_pylist()]
-    host = [_numbered(text, numbers)[:1] for text in facts.host_texts.to_pylist()]
     counts = np.array([*map(len, split), 0], dtype=np.int64)
     behind = np.append(np.cumsum(counts[:-1]), 0)
     flat = np.array([number for one in split for number in one], dtype=np.int64)
-    by_host = np.array([*(one[0] if one else NONE for one in host), NONE], dtype=np.int64)
     repeats = counts[codes]
     run = np.repeat(np.arange(len(codes)), repeats)
     within = np.arange(len(run)) - np.repeat(np.cumsum(repeats) - repeats, repeats)
     address = flat[np.repeat((behind - counts)[codes], repeats) + within]
-    return run, address, address == by_host[hosts][run], pa.array(list(numbers), pa.string())
+    return run, address, pa.array(list(numbers), pa.string())
 
 
 def _numbered(text: str | None, numbers: dict[str, int]) -> list[int]:
@@ -184,16 +179,18 @@ def _read_seen(facts: Facts, runs: Runs, first_run: Ints, last_run: Ints) -> _Se
     over_ns = facts.over_ns[pod]
     end_ns = np.minimum(changed_ns, over_ns)
     last_seen_ns = facts.at_ns[behind - 1]
-    is_sure = (changed_ns < over_ns) | facts.is_over_surely[pod]
+    sure_ns = np.where(changed_ns < over_ns, changed_ns, facts.sure_ns[pod])
+    sure_ns = np.where(sure_ns == NEVER, last_seen_ns + 1, sure_ns)
     by_pod = np.where(facts.is_over_by_phase[pod], _BY[EndedBy.PHASE], _BY[EndedBy.DELETION])
     return _Seen(
         begun_ns=begun_ns,
         begin_ns=begin_ns,
-        seen_ns=seen_ns,
-        sure_ns=np.where(is_sure, end_ns, np.minimum(last_seen_ns + 1, end_ns)),
+        # Who is seen when it is over already had it before.
+        seen_ns=np.maximum(np.minimum(seen_ns, end_ns), begin_ns),
+        sure_ns=np.minimum(sure_ns, end_ns),
         end_ns=end_ns,
         ended_by=np.where(changed_ns < over_ns, _BY[EndedBy.ADDRESS], by_pod),
-        is_host=np.zeros(len(first), dtype=np.bool_),
+        is_host=facts.is_on_host[pod],
     )
 
 
@@ -215,10 +212,10 @@ def _settle(seen: _Seen, group: Ints) -> None:
     # Those that were seen at once are of one rank: none of them comes before the others.
     is_next = is_new | np.append(True, seen_ns[1:] != seen_ns[:-1])
     firsts, rank = np.flatnonzero(is_next), np.cumsum(is_next) - 1
-    at_once = np.diff(np.append(firsts, len(group)))[rank] > 1
+    had_it = sure_ns > seen_ns
     latest = np.maximum.reduceat(sure_ns, firsts)
-    is_together = _greatest_before(latest, number[firsts])[rank] > seen_ns
-    is_together |= at_once & (latest[rank] > seen_ns)
+    is_together = had_it & (_greatest_before(latest, number[firsts])[rank] > seen_ns)
+    is_together |= np.add.reduceat(had_it.astype(np.int64), firsts)[rank] > 1
     is_shared = np.logical_or.reduceat(is_together | seen.is_host[order], starts)[number]
     next_ns = _next_begun_later(seen.begun_ns[order], seen_ns, starts)
     is_reused = ~is_shared & (next_ns < end_ns) & (sure_ns < end_ns)

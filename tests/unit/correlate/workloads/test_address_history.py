@@ -107,6 +107,16 @@ def test_an_ipv4_address_inside_an_ipv6_one_is_that_address() -> None:
     assert ask(rows, "::ffff:10.0.0.1", 9) == (0, 1, True)
 
 
+def test_an_address_that_nobody_has_alone_is_looked_for_in_networks() -> None:
+    rows = [
+        lifetime("10.0.0.0/8", 0, None, uid="a"),
+        lifetime("10.0.0.0/24", 0, None, uid="b"),
+        lifetime("10.0.0.1", 0, 5, uid="c"),
+    ]
+    places = {ip: ask(rows, ip, 9)[0] for ip in ("10.0.0.1", "10.0.0.2", "10.0.1.2", "11.0.0.1")}
+    assert places == {"10.0.0.1": None, "10.0.0.2": 1, "10.0.1.2": 0, "11.0.0.1": None}
+
+
 def test_what_is_no_address_is_nobodys() -> None:
     rows = [lifetime("10.0.0.1", 0, None, uid="a")]
     assert [ask(rows, ip, 9) for ip in (None, "", "::::")] == [(None, 0, False)] * 3

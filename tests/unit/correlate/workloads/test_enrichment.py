@@ -143,3 +143,13 @@ def test_how_sure_a_join_is_depends_on_the_clock(clock: Row, candidates: int) ->
 def test_addresses_of_another_cluster_are_not_those_that_the_event_speaks_of() -> None:
     found = view({"src_cluster": "west"})
     assert (found["src_inventory_candidates"], "src_pod" in found) == (0, False)
+
+
+def test_an_end_without_a_cluster_is_looked_for_in_the_reporters_if_that_has_pods() -> None:
+    west = PAY | {"uid": "u2", "pod": "pay-2", "cluster": "west"}
+    assert view({"reporter_cluster": "west"}, PAY, west)["src_pod"] == "pay-2"
+    assert (
+        view({"reporter_cluster": "west", "src_cluster": "east"}, PAY, west)["src_pod"] == "pay-1"
+    )
+    # A sidecar names its service there.
+    assert view({"reporter_cluster": "pay.shop"}, PAY, west)["src_inventory_candidates"] == 2

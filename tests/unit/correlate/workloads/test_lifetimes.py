@@ -87,6 +87,17 @@ def test_a_pod_that_succeeded_has_no_address_any_more() -> None:
     assert spans(lifetimes(workload(1, 50, **WEB), done)) == [("u1", 50, 60, "phase")]
 
 
+def test_a_pod_that_had_succeeded_when_it_was_first_seen_had_the_address_before() -> None:
+    over = workload(1, 90, **WEB, pod_phase="Succeeded", object_created_time=40)
+    ended = over | {"object_deleted_time": 60}
+    runs = workload(2, 90, **API, object_created_time=50)
+    assert spans(lifetimes(ended, runs)) == [("u1", 40, 60, "phase"), ("u2", 60, None, None)]
+    detail = '{"finished_ns":55,"containers":[{"finished_ns":50}]}'
+    assert spans(lifetimes(over | {"detail": detail}, runs))[0] == ("u1", 40, 55, "phase")
+    # Without a word on when it ended, both may have had it.
+    assert spans(lifetimes(over, runs)) == [("u1", 40, 90, "phase"), ("u2", 50, None, None)]
+
+
 def test_a_later_pod_at_the_address_ends_one_that_nobody_ended() -> None:
     rows = lifetimes(workload(1, 50, **WEB), workload(2, 80, **API))
     assert spans(rows) == [("u1", 50, 80, "reuse"), ("u2", 80, None, None)]
@@ -106,7 +117,7 @@ def test_a_pod_that_waited_long_yields_to_the_one_that_had_the_address_meanwhile
 
 
 def test_pods_that_share_the_address_of_their_node_all_keep_it() -> None:
-    host = {"pod_host_ip": "10.0.0.1"}
+    host = {"detail": '{"host_network":true}'}
     rows = lifetimes(workload(1, 50, **WEB, **host), workload(2, 80, **API, **host))
     assert spans(rows) == [("u1", 50, None, None), ("u2", 80, None, None)]
 
@@ -167,8 +178,9 @@ def test_a_name_in_another_cluster_is_another_pod() -> None:
 def test_what_was_refused_or_not_yet_answered_says_nothing() -> None:
     refused = workload(2, 60, **WEB, operation="delete", http_response_status_code=403)
     asked = workload(3, 61, **WEB, operation="delete", audit_stage="RequestReceived")
+    dry = workload(5, 63, **WEB, operation="delete", detail='{"dry_run":true}')
     evicted = workload(4, 62, **WEB, operation="delete", object_subresource="binding")
-    rows = lifetimes(workload(1, 50, **WEB), refused, asked, evicted)
+    rows = lifetimes(workload(1, 50, **WEB), refused, asked, evicted, dry)
     assert spans(rows) == [("u1", 50, None, None)]
 
 
