@@ -17,6 +17,7 @@ from meshtrail.model.columns import COLUMNS
 from meshtrail.model.entry import PayloadFormat
 from tests.als_records import derive, derive_both, entry, opened
 from tests.e2e import wired_proxy as wired
+from tests.e2e.signed_tokens import TokenIssuer, bearer, jwt_filter, optional, provider
 from tests.e2e.wired_proxy import Caller, Config
 from tests.otlp_records import fields_of
 from tests.rig.configuration import upstream_mtls
@@ -47,12 +48,11 @@ _OTHER_GROUPS = 230
 OF_OTHER_SOURCES = {
     *(column.name for column in COLUMNS if column.field_id >= _OTHER_GROUPS),
     *(f"{end}_{name}" for end in ("src", "dst") for name in _OF_A_POD),
-    *("user_id", "user_id_trust", "user_issuer", "policy_kind"),
-    *("network_transport", "dns_question_name"),
+    *("policy_kind", "network_transport", "dns_question_name"),
 }
 """Columns that an Envoy cannot fill."""
 
-REQUESTS_COUNT = 13 + 2
+REQUESTS_COUNT = 15 + 2
 RECORDS_COUNT = 2 * REQUESTS_COUNT + 2 + 2 * 2 + 2
 """Requests, one of them at both ends, and as many connections for them; two TCP connections at
 their ends and, in their own log, as the upstream was reached and at their ends again; two
@@ -93,6 +93,7 @@ class World:
     als_port: int
     received: Received
     directory: Path
+    issuer: TokenIssuer = field(default_factory=lambda: TokenIssuer("https://login.example"))
 
 
 @contextlib.contextmanager
@@ -160,7 +161,10 @@ def sidecar(world: World, pieces: Config) -> Config:
     return wired.bootstrap(
         listeners=[
             wired.listener(
-                "inbound", [wired.http_manager(added=http, routes=routes)], added=of_tls, tls=tls
+                "inbound",
+                [wired.http_manager(added=http, routes=routes, first=[_users(world)])],
+                added=of_tls,
+                tls=tls,
             ),
             wired.listener("inbound-tcp", guarded, added=of_tls, tls=tls),
             wired.listener(
@@ -180,6 +184,12 @@ def sidecar(world: World, pieces: Config) -> Config:
     )
 
 
+def _users(world: World) -> Config:
+    """Verifies the token of whoever shows one, and lets everybody through."""
+    rules = [{"match": {"prefix": "/"}, "requires": optional("login")}]
+    return jwt_filter({"login": provider(world.issuer, key="payload")}, rules)
+
+
 def send_everything(world: World, ports: dict[str, int]) -> None:
     """Requests of every kind, RPCs, denials, retries, TCP, failed handshakes."""
     caller, inbound = Caller(world.authority.client_context(world.frontend)), ports["inbound"]
@@ -197,6 +207,9 @@ def send_everything(world: World, ports: dict[str, int]) -> None:
     assert caller.get(inbound, "/bytes", odd) == 200
     assert caller.get(inbound, "/empty", {"content-type": ""}) == 200
     assert caller.get(inbound, "/method", {}, method="PROPFIND") == 200
+    shown = bearer(world.issuer.sign("alice", email="alice@shop.example", groups=["a", "b"]))
+    assert caller.get(inbound, "/user", {**shown, "x-user-id": "mallory"}) == 200
+    assert caller.get(inbound, "/named", {"x-forwarded-user": "bob", "x-user-id": ""}) == 200
     for method, outcome in ((wired.CHARGE, "OK"), (wired.UNKNOWN, "UNIMPLEMENTED")):
         assert wired.call_grpc(inbound, method, world.authority, world.frontend).name == outcome
     assert wired.get_plain(ports["outbound"], "/ledger") == 503

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from meshtrail.demo.authority import Authority, Identity
 from meshtrail.model.event import BY_NAME
 from tests.e2e import wired_proxy as wired
 from tests.e2e.logged_mesh import OF_OTHER_SOURCES
+from tests.e2e.signed_tokens import TokenIssuer, bearer, jwt_filter, optional, provider
 from tests.e2e.wired_proxy import LOOPBACK, Caller, Config
 from tests.rig.envoy import Envoy
 from tests.rig.recorder import running_recorder, wait_until
@@ -42,6 +44,8 @@ NOT_FROM_ACCESS_LOGS = {
 }
 """The columns that no access log can fill, and why."""
 
+ISSUER = TokenIssuer("https://login.example")
+USER_TRACE_ID = "5bf92f3577b34da6a3ce929d0e0e4736"
 PAYMENTS = "spiffe://cluster.local/ns/shop/sa/payments"
 FRONTEND = "spiffe://cluster.local/ns/shop/sa/frontend"
 
@@ -105,6 +109,11 @@ def sidecar(world: World, pieces: Config) -> Config:
         {"match": {"prefix": "/silent"}, "route": {"cluster": "silent"}},
         wired.answer("/", 200),
     ]
+    users = jwt_filter(
+        {"login": provider(ISSUER, key="payload")},
+        [{"match": {"prefix": "/"}, "requires": optional("login")}],
+    )
+    inbound = wired.http_manager(added=http, routes=routes, first=[users])
     guarded = wired.tcp_proxy(added=tcp, cluster="inbound|9000||", allowed=[FRONTEND])
     plain = wired.http_manager(
         added=http,
@@ -113,9 +122,7 @@ def sidecar(world: World, pieces: Config) -> Config:
     )
     return wired.bootstrap(
         listeners=[
-            wired.listener(
-                "inbound", [wired.http_manager(added=http, routes=routes)], added=of_tls, tls=tls
-            ),
+            wired.listener("inbound", [inbound], added=of_tls, tls=tls),
             wired.listener("inbound-tcp", guarded, added=of_tls, tls=tls),
             wired.listener("outbound", [plain], added=added),
         ],
@@ -164,8 +171,8 @@ def connection_ends(found: list[Row]) -> list[Row]:
     return of_log("listener_envoy_accesslog", found)
 
 
-REQUESTS_COUNT = 10
-CONNECTIONS_COUNT = 10 + 2 + 2
+REQUESTS_COUNT = 11
+CONNECTIONS_COUNT = 11 + 2 + 2
 """One for each request, two for TCP, two that fail their handshakes."""
 
 
@@ -184,6 +191,8 @@ def send_everything(world: World, ports: dict[str, int]) -> None:
     form = {"content-type": "application/x-www-form-urlencoded"}
     assert caller.get(inbound, "/form", {**always, **form}, method="POST") == 200
     assert caller.get(inbound, "/broken", always) == 503
+    shown = {**bearer(ISSUER.sign("alice")), "traceparent": f"00-{USER_TRACE_ID}-{SPAN_ID}-01"}
+    assert caller.get(inbound, "/user", {**always, **shown}) == 200
     for method, outcome in ((wired.CHARGE, "OK"), (wired.UNKNOWN, "UNIMPLEMENTED")):
         code = wired.call_grpc(inbound, method, world.authority, world.frontend)
         assert code.name == outcome
@@ -210,6 +219,22 @@ def test_every_column_that_access_logs_can_fill_is_filled(rows: list[Row]) -> No
     # The clock of a proxy is known after a while, or not yet.
     filled |= {"time_offset", "time_error"}
     assert BY_NAME.keys() - filled == NOT_FROM_ACCESS_LOGS.keys()
+
+
+def test_user_of_a_verified_token_is_attested_and_found_and_shown_in_the_trace(
+    world: World, rows: list[Row]
+) -> None:
+    row = request(rows, "/user")
+    assert (row["user_id"], row["user_id_trust"]) == ("alice", "attested")
+    assert row["user_issuer"] == ISSUER.name
+    found = world.recorder.search('user:alice user.issuer:"https://login.example"')
+    assert [one["url_path"] for one in found] == ["/user"]
+    [call] = json.loads(world.recorder.run("trace", USER_TRACE_ID, "--json"))["calls"]
+    assert (call["user"], call["user_trust"], call["user_from"]) == (
+        "alice",
+        "attested",
+        row["log_index"],
+    )
 
 
 @pytest.mark.parametrize("path", ["/pay", "/b3", "/multi"])

@@ -85,7 +85,9 @@ def listener(
     return {"name": name, "address": address(0), "filter_chains": [chain], **added}
 
 
-def http_manager(*, added: Config, routes: Sequence[Config], policies: bool = True) -> Config:
+def http_manager(
+    *, added: Config, routes: Sequence[Config], policies: bool = True, first: Sequence[Config] = ()
+) -> Config:
     """A connection manager with what the printed piece for it adds, and Istio-like policies."""
     router = typed("envoy.filters.http.router", "filters.http.router.v3.Router")
     virtual_host = {"name": "all", "domains": ["*"], "routes": list(routes)}
@@ -94,7 +96,7 @@ def http_manager(*, added: Config, routes: Sequence[Config], policies: bool = Tr
         "filters.network.http_connection_manager.v3.HttpConnectionManager",
         stat_prefix="inbound",
         route_config={"virtual_hosts": [virtual_host]},
-        http_filters=[*(_policies() if policies else []), router],
+        http_filters=[*first, *(_policies() if policies else []), router],
         **added,
     )
 

@@ -6,7 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshtrail.model.entry import PayloadFormat
-from meshtrail.model.otlp_attributes import ACCESS_LOG_TYPE, ATTRIBUTES, RBAC_HTTP, RBAC_NETWORK
+from meshtrail.model.otlp_attributes import (
+    ACCESS_LOG_TYPE,
+    ATTRIBUTES,
+    JWT_AUTHN,
+    RBAC_HTTP,
+    RBAC_NETWORK,
+)
 from tests.als_records import derive_both, entry, opened
 from tests.otlp_records import connection, export, log_record, request
 
@@ -36,6 +42,23 @@ _RBAC = st.sampled_from(
         '{"enforced_engine_result":1}',
         "{",
         "null",
+        "[" * 2_000,
+    ]
+)
+_JWT = st.sampled_from(
+    [
+        "{}",
+        '{"p":{"sub":"alice","iss":"i"}}',
+        '{"q":{"sub":"alice"},"p":{"sub":"bob"}}',
+        '{"p":{"sub":"alice"},"p":{"sub":"alice","sub":""}}',
+        '{"p":{"sub":"alice","iss":["i"]},"q":{"sub":7,"iss":"i"}}',
+        '{"p":{"sub":"\\ud800"}}',
+        '{"p":{"sub":"alice"},"q":{"sub":"bob","iss":"\\ud800"}}',
+        '{"p":{"iss":"\\ud800"},"\\ud800":{"sub":"alice"}}',
+        '{"p":["sub","alice"],"sub":"alice"}',
+        '{"p":{"sub":"alice","exp":NaN}}',
+        "[]",
+        "{",
         "[" * 2_000,
     ]
 )
@@ -82,6 +105,8 @@ def attributes(draw: st.DrawFn) -> dict[str, bytes | str]:
         for key in (RBAC_HTTP, RBAC_NETWORK):
             if draw(st.booleans()):
                 said[key] = draw(_RBAC)
+        if draw(st.booleans()):
+            said[JWT_AUTHN] = draw(_JWT)
     said |= draw(st.dictionaries(st.sampled_from([*_KEYS, "other"]), _VALUES, max_size=12))
     if draw(st.booleans()):
         said["envoy.duration"] = draw(_DURATIONS)

@@ -20,8 +20,9 @@ from meshtrail.cli.search_options import (
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from meshtrail.correlate.call_users import CallUser
     from meshtrail.correlate.calls import Call
 
 ENTRIES_MAX: Final = 10_000
@@ -40,6 +41,10 @@ _ABOUT = """
     Spans, where there are some, stand in the call that they tell of, and their parents say what
     caused it, unless an identity contradicts. Where only spans tell of a call, its names are what
     their senders call themselves, with a question mark.
+
+    USER, where a record names one, is the user on whose behalf a call was made, and how that is
+    known. A call that names none has that of the call that caused it (`derived`, and `asserted`
+    where a header named it); one that names another shows that other.
 
     Ids of traces and requests are headers that anyone can set (`asserted`): entries of a forged id
     stand in the tree like all others.
@@ -79,6 +84,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the command."""
     arguments = make_trace_parser().parse_args(with_relative_times(argv))
     from meshtrail.app.clock import SystemClock
+    from meshtrail.correlate.call_users import users_of_calls
     from meshtrail.correlate.calls import COLUMNS, build_calls
     from meshtrail.errors import NotFoundError
     from meshtrail.search.plan import SearchRequest
@@ -98,11 +104,12 @@ def main(argv: Sequence[str]) -> int:
     if not rows:
         raise NotFoundError(f"nothing has the id {arguments.id} in {searched}", id=arguments.id)
     calls = build_calls(rows)
+    users = users_of_calls(calls)
     if arguments.json:
         found = {"id": arguments.id, "log": plan.catalogue.origin, "entries": len(rows)}
-        print(json.dumps({**found, "calls": [_as_json(call) for call in calls]}))
+        print(json.dumps({**found, "calls": [_as_json(call, users) for call in calls]}))
         return exit_codes.OK
-    for line in _lines(calls):
+    for line in _lines(calls, users):
         print(line)
     sys.stdout.flush()
     more = f"; only the newest {ENTRIES_MAX} are shown" if len(rows) == ENTRIES_MAX else ""
@@ -116,23 +123,29 @@ def _query(text: str) -> str:
     return f'{"trace" if _TRACE_ID.fullmatch(text) else "request"}:"{quoted}"'
 
 
-def _lines(calls: Sequence[Call]) -> list[str]:
+def _lines(calls: Sequence[Call], users: Mapping[Call, CallUser]) -> list[str]:
+    """The table; a column for users only where there are some."""
     from meshtrail.search.table import AlignedLines
 
-    titles = ("CALL", "REQUEST", "STATUS", "DECISION", "TOOK", "ENTRIES", "TRUST")
-    elastic = (False, True, False, True, False, False, False)
+    titles = ("CALL", "REQUEST", "STATUS", "DECISION", "TOOK", "USER", "ENTRIES", "TRUST")
+    shown = [at for at, title in enumerate(titles) if users or title != "USER"]
+    elastic = [titles[at] in {"REQUEST", "DECISION", "USER"} for at in shown]
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    lines = AlignedLines(titles, elastic, width=width)
+    lines = AlignedLines([titles[at] for at in shown], elastic, width=width)
     for call in calls:
-        lines.add(_cells(call, indent="", below=""))
+        cells = _cells(call, users, indent="", below="")
+        lines.add([row[at] for at in shown] for row in cells)
     return lines.take()
 
 
-def _cells(call: Call, *, indent: str, below: str) -> Iterator[tuple[str, ...]]:
+def _cells(
+    call: Call, users: Mapping[Call, CallUser], *, indent: str, below: str
+) -> Iterator[tuple[str, ...]]:
     """The cells of a call and of those under it.
 
     Args:
         call: the call.
+        users: of the calls.
         indent: what stands before it.
         below: what stands before the calls under it.
     """
@@ -147,6 +160,7 @@ def _cells(call: Call, *, indent: str, below: str) -> Iterator[tuple[str, ...]]:
         NULL if status is None else escape(str(status)),
         escape(f"{call.first('decision') or NULL}{f' by {policy}' if policy else ''}"),
         f"{duration / _NANOS_PER_MS:.1f} ms" if isinstance(duration, int) else NULL,
+        _user(users.get(call)),
         _entries(call),
         weakest_trust(call.told[-1]),
     )
@@ -154,9 +168,16 @@ def _cells(call: Call, *, indent: str, below: str) -> Iterator[tuple[str, ...]]:
         is_last = at == len(call.caused)
         yield from _cells(
             caused,
+            users,
             indent=below + ("└─ " if is_last else "├─ "),
             below=below + ("   " if is_last else "│  "),
         )
+
+
+def _user(user: CallUser | None) -> str:
+    from meshtrail.search.table import NULL, escape
+
+    return NULL if user is None else f"{escape(user.user_id)} ({user.trust})"
 
 
 def _entries(call: Call) -> str:
@@ -196,8 +217,10 @@ def _short(name: str | None) -> str:
     return escape(f"{match[1]}/{match[2]}" if match else name)
 
 
-def _as_json(call: Call) -> dict[str, Any]:
+def _as_json(call: Call, users: Mapping[Call, CallUser]) -> dict[str, Any]:
     from meshtrail.search.json_lines import plain_value
+
+    user = users.get(call)
 
     def plain(row: dict[str, Any] | None) -> dict[str, Any] | None:
         if row is None:
@@ -208,8 +231,12 @@ def _as_json(call: Call) -> dict[str, Any]:
         "caller": call.caller,
         "callee": call.callee,
         "joined_by": call.joined_by,
+        "user": user and user.user_id,
+        "user_issuer": user and user.issuer,
+        "user_trust": user and user.trust,
+        "user_from": user and user.log_index,
         "source": plain(call.source),
         "destination": plain(call.destination),
         "spans": [plain(span) for span in call.spans],
-        "caused": [_as_json(one) for one in call.caused],
+        "caused": [_as_json(one, users) for one in call.caused],
     }

@@ -33,7 +33,7 @@ COLUMNS: Final = (
     "envoy_upstream_local_ip", "envoy_upstream_local_port", "trace_id", "request_id",
     "request_id_text",
     "span_id", "parent_span_id", "span_name", "span_kind", "span_status", "server_address",
-    "rpc_method", "reporter_cluster",
+    "rpc_method", "reporter_cluster", "user_id", "user_id_trust", "user_issuer",
 )  # fmt: skip
 """What rows need to have."""
 

@@ -13,6 +13,8 @@ from __future__ import annotations
 from enum import Flag, auto
 from typing import Final, NamedTuple
 
+from meshtrail.model.users import JWT_FILTER, USER_HEADERS
+
 
 class Told(Flag):
     """What a record with an attribute is of."""
@@ -56,6 +58,7 @@ REQUEST_TYPES: Final = ("Downstream", "Upstream")
 
 RBAC_HTTP: Final = "envoy.rbac.http"
 RBAC_NETWORK: Final = "envoy.rbac.network"
+JWT_AUTHN: Final = "envoy.jwt_authn"
 _REQUEST_HEADER: Final = "http.request.header."
 _ENDS: Final = ("spiffe_id", "spiffe_id_trust", "trust_domain", "namespace", "service_account")
 _SRC: Final = ("side", *(f"src_{name}" for name in _ENDS))
@@ -70,6 +73,7 @@ _DENIED: Final = (
     "policy_rule",
     "decision_reason",
 )
+_NAMED: Final = ("user_id", "user_id_trust")
 _DECISION: Final = (*_DENIED, "dry_run_decision", "dry_run_policy")
 
 _OF_BOTH: Final = (
@@ -176,6 +180,8 @@ _OF_REQUESTS: Final = (
     ("envoy.wire_bytes_received", "DOWNSTREAM_WIRE_BYTES_RECEIVED", ("bytes_received",)),
     ("envoy.wire_bytes_sent", "DOWNSTREAM_WIRE_BYTES_SENT", ("bytes_sent",)),
     (RBAC_HTTP, "DYNAMIC_METADATA(envoy.filters.http.rbac)", _DECISION),
+    (JWT_AUTHN, f"DYNAMIC_METADATA({JWT_FILTER})", (*_NAMED, "user_issuer")),
+    *((f"{_REQUEST_HEADER}{name}", f"REQ({name.upper()})", _NAMED) for name in USER_HEADERS),
 )
 _OF_CONNECTIONS: Final = (
     (RBAC_NETWORK, "DYNAMIC_METADATA(envoy.filters.network.rbac)", _DECISION),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from meshtrail.model.users import USER_HEADERS
 from meshtrail.sources import envoy_values as envoy
 from meshtrail.sources.conflicts import format_other_identity
 from meshtrail.sources.custom_tags import SEVERAL_NAMES, read_upstream_name
@@ -17,7 +18,7 @@ from meshtrail.sources.reference_parts import read_ids
 from meshtrail.sources.tls_failures import read_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from meshtrail.sources.streams import StreamFacts
 
@@ -25,6 +26,8 @@ _INT64_MAX: Final = 2**63 - 1
 _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 Row = dict[str, Any]
+Payloads = dict[str, dict[str, str]]
+"""Claims that are texts, of each payload by its key."""
 SocketFacts = tuple[str | None, int | None]
 """IP and port."""
 
@@ -165,6 +168,30 @@ class AccessRow:
         if row["decision"] != "unknown":
             is_held = self.facts.is_authenticated and self.callee in (None, self.facts.spiffe_id)
             row["decision_trust"] = "attested" if is_held else "reported"
+
+    def tell_user(self, payloads: Payloads, headers: Mapping[str, str]) -> None:
+        """The user: by verified tokens, else by a header.
+
+        Args:
+            payloads: of verified tokens; none where they cannot be read.
+            headers: that were logged, by name.
+        """
+        row = self.row
+        named = [
+            (claims["sub"], claims.get("iss") or None)
+            for _, claims in sorted(payloads.items())
+            if claims.get("sub")
+        ]
+        said = [headers.get(name) for name in USER_HEADERS]
+        if named:
+            row["user_id"], row["user_issuer"] = named[0]
+            is_held = self.facts.is_authenticated and self.callee in (None, self.facts.spiffe_id)
+            row["user_id_trust"] = "attested" if is_held else "reported"
+        elif any(said):
+            row["user_id"] = next(filter(None, said))
+            row["user_id_trust"] = "asserted"
+        if len(set(named)) > 1:
+            self.problems.append("verified tokens of several users")
 
     def tell_handshake(self) -> None:
         """Whether the handshake of a connection failed, why, and what that makes of its caller."""

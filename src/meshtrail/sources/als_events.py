@@ -14,13 +14,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from meshtrail.model.event import Kind
+from meshtrail.model.users import USER_HEADERS
 from meshtrail.sources import access_rules as rules
 from meshtrail.sources import envoy_values as envoy
 from meshtrail.sources.access_rules import Ends, Socket
+from meshtrail.sources.access_users import tell_user
 from meshtrail.sources.addresses import read_addresses
 from meshtrail.sources.als_decisions import read_metadata
 from meshtrail.sources.als_decode import http_decoder, tcp_decoder
 from meshtrail.sources.als_schema import ADDRESSES
+from meshtrail.sources.als_users import read_users
 from meshtrail.sources.attribute_values import mend_texts
 from meshtrail.sources.columns import (
     Entries,
@@ -61,7 +64,8 @@ def map_http(batch: pa.RecordBatch, reporters: Reporters) -> EventColumns:
     _map_request(batch, out)
     _map_response(batch, out)
     _map_correlation(batch, out)
-    _map_common(batch, out, reporters)
+    ends = _map_common(batch, out, reporters)
+    _map_user(batch, out, ends, reporters)
     out.columns["bytes_received"] = _wire_bytes(batch, "downstream_wire_bytes_received")
     out.columns["bytes_sent"] = _wire_bytes(batch, "downstream_wire_bytes_sent")
     out.columns["tls_failure"] = map_failures(out.columns["envoy_upstream_transport_failure"])
@@ -138,6 +142,14 @@ def _map_correlation(batch: pa.RecordBatch, out: EventColumns) -> None:
     )
     traced = {name: _header(headers, name, out.rows_count) for name in rules.TRACE_HEADERS}
     rules.tell_correlation(out, traced, request_id=request_id)
+
+
+def _map_user(batch: pa.RecordBatch, out: EventColumns, ends: Ends, reporters: Reporters) -> None:
+    metadata = field(batch, _COMMON, "metadata", "filter_metadata")
+    headers = Entries(field(batch, "request", "request_headers"))
+    named = [_header(headers, name, out.rows_count) for name in USER_HEADERS]
+    words = read_users(metadata, named, out.rows_count)
+    tell_user(out, words, own=ends.callee, reporters=reporters)
 
 
 def _map_common(batch: pa.RecordBatch, out: EventColumns, reporters: Reporters) -> Ends:

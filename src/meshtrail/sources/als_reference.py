@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.message import DecodeError
 
+from meshtrail.model.users import JWT_FILTER
 from meshtrail.sources import envoy_values as envoy
 from meshtrail.sources.access_reference import AccessRow, SocketFacts
 from meshtrail.sources.als_schema import (
     ADDRESSES,
     address_descriptor,
     http_descriptor,
+    payloads_descriptor,
     tcp_descriptor,
     tls_descriptor,
 )
@@ -84,6 +86,8 @@ class AlsRecord(AccessRow):
             self._response(record.response)
             self._correlation(record)
         self.tell_decision(rbac)
+        if is_http:
+            self._user(record)
         self._kind(record, is_http=is_http)
 
     def _kind(self, record: Any, *, is_http: bool) -> None:
@@ -208,6 +212,20 @@ class AlsRecord(AccessRow):
         stream_id = envoy.mend_utf8(record.common_properties.stream_id)
         request_id = record.request.request_id or stream_id
         self.tell_correlation(_last(record.request.request_headers), request_id or None)
+
+    def _user(self, record: Any) -> None:
+        written = _last(record.common_properties.metadata.filter_metadata)
+        what = "metadata of the JWT filter"
+        struct, reason = read_message(what, payloads_descriptor(), written.get(JWT_FILTER, b""))
+        if reason:
+            self.problems.append(reason)
+        payloads = {
+            key: {
+                claim: value.string_value for claim, value in _last(one.struct_value.fields).items()
+            }
+            for key, one in _last(struct.fields).items()
+        }
+        self.tell_user(payloads, _last(record.request.request_headers))
 
 
 def _uris(certificate: Any) -> list[str]:

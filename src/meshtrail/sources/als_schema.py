@@ -42,6 +42,9 @@ TLS_FIELDS: Final[FieldTree] = {
     "ja3_fingerprint": None,
 }
 FILTER_FIELDS: Final[FieldTree] = {"fields": {"key": None, "value": {"string_value": None}}}
+PAYLOADS_FIELDS: Final[FieldTree] = {
+    "fields": {"key": None, "value": {"struct_value": FILTER_FIELDS}}
+}
 COMMON_FIELDS: Final[FieldTree] = {
     "downstream_local_address": BYTES,
     "tls_properties": BYTES,
@@ -139,3 +142,10 @@ def filter_descriptor() -> Descriptor:
     """The shim of the ``Struct`` that a filter writes, which records hold as bytes."""
     published = struct_pb2.Struct.DESCRIPTOR
     return cut_descriptor(published, FILTER_FIELDS, package="meshtrail.shim.als.filter")
+
+
+@cache
+def payloads_descriptor() -> Descriptor:
+    """The shim of the ``Struct`` of structs that the JWT filter writes."""
+    published = struct_pb2.Struct.DESCRIPTOR
+    return cut_descriptor(published, PAYLOADS_FIELDS, package="meshtrail.shim.als.payloads")

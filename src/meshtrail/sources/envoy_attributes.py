@@ -16,10 +16,12 @@ import pyarrow.compute as pc
 
 from meshtrail.model import otlp_attributes as known
 from meshtrail.model.event import Kind
+from meshtrail.model.users import USER_HEADERS
 from meshtrail.sources import access_rules as rules
 from meshtrail.sources import envoy_values as envoy
 from meshtrail.sources.access_decisions import RbacWords
 from meshtrail.sources.access_rules import Ends, Socket
+from meshtrail.sources.access_users import make_words, tell_user
 from meshtrail.sources.attribute_values import read_durations, read_numbers, read_sockets
 from meshtrail.sources.columns import (
     decode_hex,
@@ -32,6 +34,7 @@ from meshtrail.sources.columns import (
 from meshtrail.sources.custom_tags import CustomTags, map_tags, read_upstream_name
 from meshtrail.sources.envoy_messages import RbacFacts, read_rbac_json
 from meshtrail.sources.handshakes import judge_handshakes
+from meshtrail.sources.jwt_payloads import JwtFacts, read_payloads_json
 from meshtrail.sources.tls_failures import map_failures
 
 if TYPE_CHECKING:
@@ -120,6 +123,7 @@ def map_attributes(
     rules.tell_identities(ends, tags, out, reporters)
     _map_addresses(facts, out)
     rules.tell_decision(out, _read_rbac(facts), own=ends.callee, reporters=reporters)
+    _map_user(facts, ends, out, reporters)
     # That nothing is known of a decision is said of requests and connections alone.
     out.columns["decision"] = mask_null(out.columns["decision"], facts.is_envoy)
     _map_kind(facts, ends, out)
@@ -278,6 +282,12 @@ def _read_rbac(facts: AttributeFacts) -> RbacWords:
         for name, column in read_distinct(texts, read_rbac_json, RbacFacts).items()
     }
     return RbacWords(words, np.concatenate(rows), facts.rows_count)
+
+
+def _map_user(facts: AttributeFacts, ends: Ends, out: EventColumns, reporters: Reporters) -> None:
+    payloads = read_distinct(facts.text(known.JWT_AUTHN), read_payloads_json, JwtFacts)
+    headers = [facts.text(f"{_HEADER}{name}") for name in USER_HEADERS]
+    tell_user(out, make_words(payloads, headers), own=ends.callee, reporters=reporters)
 
 
 def _map_kind(facts: AttributeFacts, ends: Ends, out: EventColumns) -> None:

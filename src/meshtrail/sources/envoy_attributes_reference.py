@@ -11,12 +11,14 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from meshtrail.model import otlp_attributes as known
+from meshtrail.model.users import USER_HEADERS
 from meshtrail.sources import envoy_values as envoy
 from meshtrail.sources.access_reference import AccessRow, SocketFacts
 from meshtrail.sources.envoy_messages import NOT_JSON
 from meshtrail.sources.tls_failures import read_failure
 
 if TYPE_CHECKING:
+    from meshtrail.sources.access_reference import Payloads
     from meshtrail.sources.streams import StreamFacts
 
 _INT32_MAX: Final = 2**31 - 1
@@ -29,6 +31,7 @@ _SOCKET: Final = re.compile(r"(?:\[([^\[\]]+)\]|([0-9.]+)):([0-9]{1,5})")
 _DIGITS_BELOW: Final = {"s": 9, "ms": 6, "us": 3, "ns": 0}
 _HEADER: Final = "http.request.header."
 _TRACED: Final = ("traceparent", "b3", "x-b3-traceid", "x-b3-spanid")
+_JWT_UNREAD: Final = f"metadata of the JWT filter: {NOT_JSON}"
 _RBAC_REFUSED: Final = f"metadata of an RBAC filter: {NOT_JSON}"
 
 Row = dict[str, Any]
@@ -99,6 +102,7 @@ class AttributeRow(AccessRow):
             upstream_local=self._socket("envoy.upstream_local_"),
         )
         self.tell_decision(rbac)
+        self._user()
         if is_request:
             self.row["kind"] = "request"
             self.row["tls_failure"] = read_failure(self.row["envoy_upstream_transport_failure"])
@@ -181,6 +185,15 @@ class AttributeRow(AccessRow):
         if self.row["trace_id"] is None:
             self.tell_ids(beside)
 
+    def _user(self) -> None:
+        headers = {name: self._said.get(f"{_HEADER}{name}", "") for name in USER_HEADERS}
+        try:
+            payloads = _payloads(self._said.get(known.JWT_AUTHN, "{}"))
+        except ValueError:
+            payloads = {}
+            self.problems.append(_JWT_UNREAD)
+        self.tell_user(payloads, headers)
+
     def _uris(self, whose: str) -> list[str]:
         names = self._said.get(f"envoy.{whose}_uri_san", "")
         return [uri for uri in names.split(",") if uri]
@@ -237,6 +250,32 @@ class _JsonFields:
         if value is not None:
             found = [word for word in found if word == value]
         return found[-1] if found else None
+
+
+def _payloads(text: str) -> Payloads:
+    """The claims that are texts of what names a subject, by key.
+
+    Raises:
+        ValueError: it is no JSON object, or a name holds half of a surrogate pair.
+    """
+    try:
+        whole = json.loads(text)
+    except RecursionError as error:
+        raise ValueError(text) from error
+    if not isinstance(whole, dict):
+        raise ValueError(text)  # noqa: TRY004 - one kind of error
+    found: Payloads = {}
+    for key, one in whole.items():
+        claims = one if isinstance(one, dict) else {}
+        named = {
+            claim: value
+            for claim, value in claims.items()
+            if claim in ("sub", "iss") and isinstance(value, str)
+        }
+        if named.get("sub"):
+            "".join(named.values()).encode()
+            found[key] = named
+    return found
 
 
 def _json_pairs(text: str) -> list[tuple[str, str]]:

@@ -66,7 +66,7 @@ def read_tls(data: bytes | None) -> TlsFacts:
     if not data:
         return TlsFacts()
     try:
-        tls = _parse(tls_descriptor(), data)
+        tls = parse_message(tls_descriptor(), data)
     except DecodeError as verdict:
         return TlsFacts(problem=f"tls_properties: {plain_reason(verdict)}")
     suite = tls.tls_cipher_suite.value if tls.HasField("tls_cipher_suite") else None
@@ -115,7 +115,7 @@ def read_rbac(data: bytes | None) -> RbacFacts:
     if not data:
         return RbacFacts()
     try:
-        struct = _parse(filter_descriptor(), data)
+        struct = parse_message(filter_descriptor(), data)
     except DecodeError as verdict:
         return RbacFacts(problem=f"metadata of an RBAC filter: {plain_reason(verdict)}")
     return _rbac_facts([(field.key, field.value.string_value) for field in struct.fields])
@@ -191,7 +191,12 @@ def plain_reason(verdict: DecodeError) -> str:
     return NOT_UTF8 if "UTF-8" in str(verdict) else NOT_PROTOBUF
 
 
-def _parse(descriptor: Descriptor, data: bytes) -> Any:  # noqa: ANN401 - generated classes have no types
+def parse_message(descriptor: Descriptor, data: bytes) -> Any:  # noqa: ANN401 - generated classes have no types
+    """A message of a shim type.
+
+    Raises:
+        DecodeError: protobuf refuses it.
+    """
     return message_factory.GetMessageClass(descriptor).FromString(data)
 
 

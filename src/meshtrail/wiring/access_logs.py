@@ -8,9 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from meshtrail.model.users import USER_HEADERS
 from meshtrail.wiring.values import check_log_name, quote
 
-REQUEST_HEADERS: Final = ("traceparent", "b3", "x-b3-traceid", "x-b3-spanid", "content-type")
+REQUEST_HEADERS: Final = (
+    "traceparent",
+    "b3",
+    "x-b3-traceid",
+    "x-b3-spanid",
+    "content-type",
+    *USER_HEADERS,
+)
 RESPONSE_HEADERS: Final = ("content-type", "grpc-status")
 RESPONSE_TRAILERS: Final = ("grpc-status",)
 """The headers that events are made of, and no other: what is logged is kept for good."""
@@ -72,8 +80,8 @@ def format_http_log(log_name: str, *, cluster: str, tags: str = "") -> str:
   typed_config:
     "@type": {_GRPC}.HttpGrpcAccessLogConfig
 {format_target(log_name, cluster=cluster, tags=tags)}
-    # Trace ids, content types and gRPC statuses are read from these headers. What is logged is
-    # kept for good: never add authorization, cookie or anything else that is a secret.
+    # Trace ids, users, content types and gRPC statuses are read from these headers. What is
+    # logged is kept for good: never add authorization, cookie or anything else that is a secret.
     additional_request_headers_to_log: {_flow(REQUEST_HEADERS)}
     additional_response_headers_to_log: {_flow(RESPONSE_HEADERS)}
     # A gRPC status comes in the trailers, or in the headers of an answer without a body.

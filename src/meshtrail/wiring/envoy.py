@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from meshtrail.wiring.values import Endpoint
 
 CLUSTER: Final = "meshtrail"
-_OF_RBAC: Final = " Decisions of\n# RBAC filters are in the record without being asked for."
+_OF_FILTERS: Final = " What RBAC\n# and JWT filters wrote is in the record without being asked for."
 _OF_FILE: Final = "Leave out 1 and 6 to 8 where there is no way to meshtrail but the file."
 _OF_TAGS: Final = """\
 # An Envoy older than 1.37 refuses the custom_tags, wherever they stand: leave them out there, and
@@ -195,10 +195,12 @@ def _format_http(wiring: EnvoyWiring, names: LogNames) -> str:
     else:
         log = format_http_log(names.http, cluster=CLUSTER, tags=TAGS)
     # The access log service sends what filters wrote; elsewhere it is asked for.
-    of_rbac = _OF_RBAC if is_sent else ""
+    of_filters = _OF_FILTERS if is_sent else ""
     return f"""\
 # 4. In every http_connection_manager: a record of each request as it ends. Leave
-# generate_request_id as it is (true): the id joins what both ends say of a request.{of_rbac}
+# generate_request_id as it is (true): the id joins what both ends say of a request.{of_filters}
+# A jwt_authn filter tells whose token it verified where its providers have payload_in_metadata,
+# under any key. All claims are in the record then, and kept for good.
 http_connection_manager:
   access_log:
 {indent(log, "  ")}

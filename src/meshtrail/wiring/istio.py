@@ -155,8 +155,9 @@ def _format_http_provider(names: LogNames, collector: str) -> str:
     envoyHttpAls:
 {collector}
       logName: {quote(names.http)}
-      # Trace ids, content types and gRPC statuses are read from these headers. What is logged is
-      # kept for good: never add authorization, cookie or anything else that is a secret.
+      # Trace ids, users, content types and gRPC statuses are read from these headers. What is
+      # logged is kept for good: never add authorization, cookie or anything else that is a secret.
+      # The users of tokens that a RequestAuthentication verified are in the record by themselves.
 {format_headers("      ")}
 """
 

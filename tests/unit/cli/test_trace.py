@@ -98,6 +98,35 @@ def test_json_nests_the_calls_and_has_both_records(capsys: pytest.CaptureFixture
     assert call["joined_by"] == "addresses and request id"
 
 
+def test_user_of_the_entrance_is_shown_and_carried_down_to_what_it_caused(
+    log: SmallLog, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ids = {"trace_id": b"u" * 16}
+    named = {"user_id": "alice\x1b", "user_id_trust": "attested", "user_issuer": "https://login"}
+    served = {"time": FIRST_NS, "end_time": FIRST_NS + 3 * MS, "dst_spiffe_id": WEB}
+    entrance = {**SAME, **ids, **served, **named, "src_spiffe_id": None, "src_ip": "9.9.9.9"}
+    log.add_segment([{**entrance, "side": "destination"}, {**SAME, **ids, "side": "source"}])
+    wanted = (b"u" * 16).hex()
+    assert main(["trace", wanted]) == exit_codes.OK
+    header, top, below = (re.split(r"  +", line) for line in capsys.readouterr().out.splitlines())
+    assert header[4:] == ["TOOK", "USER", "ENTRIES", "TRUST"]
+    assert top[5] == "alice\\x1b (attested)"
+    assert below[5] == "alice\\x1b (derived)"
+    assert main(["trace", wanted, "--json"]) == exit_codes.OK
+    [call] = json.loads(capsys.readouterr().out)["calls"]
+    keys = ("user", "user_issuer", "user_trust", "user_from")
+    assert [call[key] for key in keys] == ["alice\x1b", "https://login", "attested", 4]
+    [caused] = call["caused"]
+    assert [caused[key] for key in keys] == ["alice\x1b", "https://login", "derived", 4]
+
+
+@pytest.mark.usefixtures("log")
+def test_call_of_nobody_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["trace", TRACE.hex(), "--json"]) == exit_codes.OK
+    [call] = json.loads(capsys.readouterr().out)["calls"]
+    assert (call["user"], call["user_trust"], call["user_from"]) == (None, None, None)
+
+
 def test_spans_stand_in_their_calls_and_name_calls_that_nothing_else_tells_of(
     log: SmallLog, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshtrail.model.entry import PayloadFormat
+from meshtrail.model.users import JWT_FILTER, USER_HEADERS
 from meshtrail.sources.derive import derive_events
 from meshtrail.sources.streams import Streams
 from meshtrail.units import LeafIndex
@@ -62,7 +63,16 @@ _PERIOD = st.tuples(
 )
 _HEADERS = st.dictionaries(
     st.sampled_from(
-        ["traceparent", "b3", "x-b3-traceid", "x-b3-spanid", "content-type", "grpc-status"]
+        [
+            "traceparent",
+            "b3",
+            "x-b3-traceid",
+            "x-b3-spanid",
+            "content-type",
+            "grpc-status",
+            *USER_HEADERS,
+            "authorization",
+        ]
     ),
     _TEXT
     | st.from_regex(r"(00|ff)-[0-9a-fA0]{32}-[0-9a-f0]{16}-01", fullmatch=True)
@@ -84,6 +94,11 @@ _RBAC = st.dictionaries(
         _TEXT,
     ),
 )
+_CLAIMS = st.dictionaries(
+    st.sampled_from(["sub", "iss", "aud"]),
+    _TEXT | st.sampled_from([7, None, "alice", "bob"]) | st.lists(_TEXT, max_size=2),
+)
+_PAYLOADS = st.dictionaries(_TEXT, _CLAIMS | _TEXT, max_size=3)
 _REASONS = st.sampled_from(
     [
         "",
@@ -122,6 +137,8 @@ def _fill_common(draw: st.DrawFn, common: accesslog_pb2.AccessLogCommon) -> None
             socket.address, socket.port_value = draw(_TEXT), draw(st.integers(0, 2**32 - 1))
     for key, fields in draw(_RBAC).items():
         common.metadata.filter_metadata[key].update(fields)
+    if draw(st.booleans()):
+        common.metadata.filter_metadata[JWT_FILTER].update(draw(_PAYLOADS))
     common.response_flags.no_route_found = draw(st.booleans())
     common.upstream_request_attempt_count = draw(st.integers(0, 2**32 - 1))
     common.downstream_transport_failure_reason = draw(_REASONS | _TEXT)
