@@ -94,7 +94,14 @@ def is_ready(environment: Path, *, level: str, python: str) -> bool:
 
 
 def clear(environment: Path) -> None:
-    """Remove an environment of another lock, but never a folder that is something else."""
+    """Remove an environment of another lock, but never another's, or what is something else."""
+    for marker in environment.glob("ready-*"):
+        owner = marker.read_text(encoding="utf-8").strip().rpartition(" ")[2]
+        if owner != str(ROOT) and Path(owner).is_dir():
+            sys.exit(
+                f"dev: {environment} is the environment of the checkout in {owner}; set "
+                "MESHTRAIL_ENV to another, or remove it."
+            )
     contents = [path for path in environment.iterdir() if path.name != LOCK_NAME]
     if contents and not (environment / "pyvenv.cfg").is_file():
         sys.exit(f"dev: {environment} is in use for something else; set MESHTRAIL_ENV to another.")

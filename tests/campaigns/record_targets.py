@@ -9,8 +9,11 @@ from meshtrail.model.entry import EntryType, PayloadFormat
 from meshtrail.sources.als_schema import http_descriptor, tcp_descriptor
 from meshtrail.sources.counter_schema import envoy_descriptor, otlp_descriptor
 from meshtrail.sources.counter_slices import HEAD
+from meshtrail.sources.mappings import FORMAT_NAMES
 from meshtrail.sources.otlp_frame import Signal
+from tests.campaigns.byte_mutator import ByteMutator
 from tests.campaigns.json_mutator import JsonMutator
+from tests.campaigns.line_seeds import JSON_SEEDS, PIECES, TEXT_SEEDS
 from tests.campaigns.mutator import Mutator
 from tests.campaigns.otlp_seeds import (
     COUNTER_TEXTS,
@@ -115,6 +118,19 @@ def _envoy_metrics(rng: random.Random) -> Bends:
     return PushMutator(mutator, rng)
 
 
+def _json(payload_format: PayloadFormat) -> RecordTarget:
+    """Records of a source of JSON; few of each, since they are many."""
+    seeds = JSON_SEEDS[payload_format]
+    return RecordTarget(EntryType.RECORD, payload_format, 5, lambda rng: JsonMutator(seeds, rng))
+
+
+def _text(payload_format: PayloadFormat) -> RecordTarget:
+    seeds = TEXT_SEEDS[payload_format]
+    return RecordTarget(
+        EntryType.RECORD, payload_format, 5, lambda rng: ByteMutator(seeds, rng, pieces=PIECES)
+    )
+
+
 def _own(*said: dict[str, Any]) -> Callable[[random.Random], Bends]:
     seeds = [json.dumps(one, sort_keys=True).encode() for one in said]
     edges = (2**60, 2**62, 2**63 - 1)
@@ -184,6 +200,8 @@ RECORD_TARGETS: Final = {
     ),
     "counter": RecordTarget(EntryType.COUNTER, _JSON, 2, _own(_MINUTE)),
     "gap": RecordTarget(EntryType.GAP, _JSON, 2, _own(_MISSING)),
+    **{FORMAT_NAMES[one]: _json(one) for one in JSON_SEEDS},
+    **{FORMAT_NAMES[one]: _text(one) for one in TEXT_SEEDS},
     "finding": RecordTarget(EntryType.FINDING, _JSON, 2, _own(_ABOUT | {"cause": "unpaired"})),
 }
 """By name: what is counted under it."""

@@ -133,6 +133,19 @@ def test_folder_with_other_contents_is_refused_and_left_alone(bare: Checkout) ->
     assert thesis.exists()
 
 
+def test_the_environment_of_another_checkout_is_left_alone(bare: Checkout, tmp_path: Path) -> None:
+    other = Checkout(tmp_path / "other")
+    environment = other.folder / ".venv"
+    marker = f"1 0 python3 {other.folder}\n"
+    environment.mkdir()
+    (environment / "pyvenv.cfg").touch()
+    (environment / "ready-run").write_text(marker)
+    status, _, errors = bare.run("meshtrail", MESHTRAIL_ENV=str(environment))
+    assert status != 0
+    assert f"is the environment of the checkout in {other.folder}" in errors
+    assert (environment / "ready-run").read_text() == marker
+
+
 def test_python_that_is_too_old_is_named(bare: Checkout, tmp_path: Path) -> None:
     old = tmp_path / "old-python"
     old.write_text('#!/bin/sh\ncase "$2" in *print*) echo 3.9 ;; *) exit 1 ;; esac\n')

@@ -14,6 +14,7 @@ from meshtrail.errors import InputError
 from meshtrail.sources.json_columns import NOT_AN_OBJECT, NOT_JSON, NOT_UTF8
 from meshtrail.sources.json_text import NESTING_MAX, count_tokens
 from meshtrail.sources.rfc3339 import parse_rfc3339
+from meshtrail.sources.surrogates import mend_surrogates
 from meshtrail.units import INT64_MAX
 
 VALUES_COUNT_MAX: Final = 1_000_000
@@ -37,7 +38,8 @@ def read_object(record: bytes) -> dict[str, Any]:
     if tokens.depth > NESTING_MAX or tokens.commas_count + tokens.colons_count > VALUES_COUNT_MAX:
         raise InputError(TOO_MUCH)
     try:
-        said = msgspec.json.decode(record)
+        # One character that somebody could choose must not hide all the rest.
+        said = msgspec.json.decode(mend_surrogates(record))
     except UnicodeDecodeError as error:
         raise InputError(NOT_UTF8) from error
     except (msgspec.MsgspecError, RecursionError) as error:

@@ -52,7 +52,7 @@ def build_detail(
         "impersonated": fit_metadata(_about_user(part_of(event.value("impersonatedUser")))),
         "impersonation": event.text("authenticationMetadata", "impersonationConstraint"),
         "failure": _failure(event),
-        "dry_run": bool(query.get("dryRun")) or None,
+        "dry_run": is_dry_run(event, query) or None,
         "annotations": fit_metadata(
             (name, value)
             for name, value in event.pairs("annotations").items()
@@ -70,6 +70,13 @@ def build_detail(
     said |= _about_object(kind=kind, resource=resource, verb=verb, shown=shown)
     stated = {name: value for name, value in said.items() if value is not None}
     return compact_json(stated) if stated else None
+
+
+def is_dry_run(event: Members, query: dict[str, list[str]]) -> bool:
+    """Whether the call, or the options of a ``delete``, say that nothing is to be done."""
+    options = event.value("requestObject")
+    is_options = isinstance(options, dict) and options.get("kind") == "DeleteOptions"
+    return bool(query.get("dryRun")) or (is_options and bool(options.get("dryRun")))
 
 
 def _about_user(user: Json) -> list[tuple[str, Any]]:

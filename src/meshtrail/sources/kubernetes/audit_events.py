@@ -13,7 +13,7 @@ from meshtrail.model.audited_resources import DELIVERING, READS
 from meshtrail.model.event import Decision, Kind, Trust
 from meshtrail.sources.digests import read_address
 from meshtrail.sources.json_members import Members
-from meshtrail.sources.kubernetes.audit_detail import build_detail
+from meshtrail.sources.kubernetes.audit_detail import build_detail, is_dry_run
 from meshtrail.sources.kubernetes.audit_json import read_event
 from meshtrail.sources.kubernetes.audit_kinds import is_below, kind_of
 from meshtrail.sources.kubernetes.audit_object import (
@@ -297,17 +297,10 @@ class _AuditCall:
 
     def _took_effect(self) -> bool:
         """Whether the call is known to have done what it asked for."""
-        is_dry = bool(self._fields.get("dryRun")) or _is_dry(self._event)
+        is_dry = is_dry_run(self._event, self._fields)
         is_denied = self._columns["decision"] == Decision.DENIED.value
         status = self._columns["http_response_status_code"]
         return not is_dry and not is_denied and status is not None and status in _DONE
-
-
-def _is_dry(event: Members) -> bool:
-    """Whether the options of a ``delete`` say that nothing is to be done."""
-    options = event.value("requestObject")
-    is_options = isinstance(options, dict) and options.get("kind") == "DeleteOptions"
-    return is_options and bool(options.get("dryRun"))
 
 
 def _first_text(extra: object, name: str) -> str | None:

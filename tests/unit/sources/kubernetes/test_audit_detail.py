@@ -55,7 +55,13 @@ def test_fields_of_a_query_are_told_of_sessions_alone() -> None:
     query = {"command": ["sh"], "fieldManager": ["k"]}
     assert told({}, kind=Kind.EXEC, query=query) == {"command": ["sh"]}
     assert told({}, query=query) is None
+
+
+def test_a_dry_run_is_told_wherever_it_was_asked_for() -> None:
     assert told({}, query={"dryRun": ["All"]}) == {"dry_run": True}
+    options = {"kind": "DeleteOptions", "dryRun": ["All"]}
+    assert told({"requestObject": options}, verb="delete") == {"dry_run": True}
+    assert told({"requestObject": {**options, "kind": "Pod"}}) is None
 
 
 def test_long_texts_of_a_request_are_cut() -> None:
