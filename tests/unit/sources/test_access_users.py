@@ -140,6 +140,14 @@ def test_of_equal_filters_only_the_last_counts() -> None:
     assert told(opened(), entry(b"".join(parts))) == ("bob", "attested", None, None)
 
 
+@pytest.mark.parametrize("other", ["istio_authn", "envoy.filters.http.lua", "zz"])
+def test_what_other_filters_wrote_names_nobody(other: str) -> None:
+    written = {"payload": {"sub": "mallory"}, "request.auth.principal": "i/mallory"}
+    for verified, user in (({}, None), ({JWT_FILTER: TOKEN}, "alice")):
+        record = inbound(metadata={"filterMetadata": verified | {other: written}})
+        assert told(opened(), entry(http_bytes(record)))[0] == user
+
+
 def test_user_at_the_source_is_attested_of_an_authenticated_proxy() -> None:
     # It shows its own application no certificate: as for decisions, the stream's identity counts.
     record = outbound(metadata={"filterMetadata": {JWT_FILTER: TOKEN}})
