@@ -31,6 +31,8 @@ STEPS = (
     "Whose certificate is used from where?",
     "What was read?",
     "And what does an honest request look like?",
+    "Who answers for it?",
+    "And for what went through?",
     "And what is not in the log?",
     "Did anybody have to look for the stolen certificate?",
     "What is the record made of?",
