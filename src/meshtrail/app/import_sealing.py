@@ -80,7 +80,8 @@ class ImportSealing:
             TamperError, DurabilityError: as ``Sealer.tick``.
         """
         tried = time.monotonic()
-        while self._sealer is None and self._is_behind():
+        # Twice: a file that is removed during one look makes it see nothing.
+        while self._sealer is None and (self._is_behind() or self._is_behind()):
             time.sleep(_LOOK_SECONDS)  # files are all that the processes share
             if time.monotonic() - tried > _TRY_SECONDS:
                 # An `up` that has ended meanwhile seals no more.

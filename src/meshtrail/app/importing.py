@@ -22,6 +22,7 @@ from meshtrail.collect.payloads import CloseReason, CollectorFacts, encode_json
 from meshtrail.collect.peer import Peer
 from meshtrail.collect.stream import Stream
 from meshtrail.collect.tally import Tally
+from meshtrail.errors import InputError
 from meshtrail.journal import (
     EXPORT_DIGEST_BYTES,
     JournalWriter,
@@ -140,7 +141,8 @@ class Importer:
         trace: TracebackType | None,
     ) -> None:
         with self._stack:
-            if error is None:
+            # What was read of a file before it turned out to be bad is evidence, too.
+            if error is None or isinstance(error, InputError):
                 self._sealing.seal()
 
     @property
@@ -205,7 +207,7 @@ class Importer:
 
     def _take(self, chunk: FileChunk, caller: Caller, imported: ImportedFile) -> None:
         now_ns = self._clock.now()
-        digest = _digest(chunk)
+        digest = self._digest(chunk)
         is_known = digest in self._known
         flags = EntryFlags.DUPLICATE if is_known else EntryFlags(0)
         frames: list[Frame] = []
@@ -230,17 +232,17 @@ class Importer:
         imported.bytes_count += sum(len(piece.data) for piece in chunk.pieces)
         self._append(frames)
 
+    def _digest(self, chunk: FileChunk) -> bytes:
+        """What the same chunk has in common when it is imported again, from whatever file."""
+        said = encode_json([chunk.kind.service, self._reporter, self._cluster])
+        digest = hashlib.sha256(b"import " + said + b"\n")
+        for piece in chunk.pieces:
+            digest.update(piece.data)
+        return digest.digest()[:EXPORT_DIGEST_BYTES]
+
     def _append(self, frames: Sequence[Frame]) -> None:
         self._journal.append(frames)
         self._unsealed_bytes += sum(len(frame.data) for frame in frames)
         if self._unsealed_bytes > UNSEALED_BYTES_MAX:
             self._sealing.seal()
             self._unsealed_bytes = 0
-
-
-def _digest(chunk: FileChunk) -> bytes:
-    """What the same chunk has in common when it is imported again, from whatever file."""
-    digest = hashlib.sha256(f"import {chunk.kind.service}\n".encode())
-    for piece in chunk.pieces:
-        digest.update(piece.data)
-    return digest.digest()[:EXPORT_DIGEST_BYTES]

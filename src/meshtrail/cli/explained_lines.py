@@ -128,7 +128,12 @@ def _clue_lines(clue: CommitClue) -> Iterator[str]:
     yield from _line("", clue.reason, clue.trust.value, entries)
     if clue.commit is not None:
         index = f"entry {clue.commit['log_index']}"
-        yield from _line("author", clue.commit["actor"], clue.commit["actor_trust"], index)
+        yield from _line(
+            "author" if clue.is_of_history else "pushed by",
+            clue.commit["actor"],
+            clue.commit["actor_trust"],
+            index,
+        )
 
 
 def _line(label: str, value: object, *more: object) -> Iterator[str]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from meshtrail.app.import_report import FileAccount
+    from meshtrail.app.importing import ImportedFile
 
 FORMATS: Final = (
     *("envoy-json", "git-log", "hubble", "inventory", "istio-json", "istio-text"),
@@ -35,7 +36,7 @@ _ABOUT = """
 
     What a file says is nobody's word but its own: identities in it are reported, or asserted where
     a caller could have written them, and never attested. A file that is imported again is sealed
-    again, and each of its records is flagged as a duplicate.
+    again, and its records are flagged as duplicates, but for the last 4 MiB of one that has grown.
 """
 _EXAMPLES = (
     ("meshtrail import ztunnel ztunnel.log", "The connections that a ztunnel logged."),
@@ -97,16 +98,18 @@ def main(argv: Sequence[str]) -> int:
         reporter=arguments.reporter,
         cluster=arguments.cluster,
     )
-    with importer, ProgressLine() as progress:
-        files = [
-            importer.read(arguments.format, path, progress=progress) for path in arguments.files
-        ]
-    for account in account_for(owned, files):
-        if arguments.json:
-            print(json.dumps(account.as_json()))
-        else:
-            print("\n".join(_lines(account)))
-    sys.stdout.flush()
+    files: list[ImportedFile] = []
+    try:
+        with importer, ProgressLine() as progress:
+            for path in arguments.files:
+                files.append(importer.read(arguments.format, path, progress=progress))  # noqa: PERF401 - what was read before an error counts
+    finally:
+        for account in account_for(owned, files):
+            if arguments.json:
+                print(json.dumps(account.as_json()))
+            else:
+                print("\n".join(_lines(account)))
+        sys.stdout.flush()
     where = "by the `meshtrail up` that runs" if importer.is_sealed_elsewhere else "by this import"
     print(f"sealed in {owned.signer.name} {where}", file=sys.stderr)
     return exit_codes.OK

@@ -44,7 +44,7 @@ COMMANDS: Final = {
     "catalogue": ("meshtrail.cli.catalogue", "list the log's Parquet files for other engines"),
     "emit-config": (
         "meshtrail.cli.emit_config",
-        "the configuration that makes Envoy or Istio report here",
+        "the configuration that makes a mesh or a cluster report here",
     ),
     "export": ("meshtrail.cli.export", "write the log for other tools"),
 }

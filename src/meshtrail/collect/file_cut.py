@@ -16,7 +16,7 @@ from meshtrail.collect.file_chunks import CHUNK_BYTES, read_document, read_line_
 from meshtrail.collect.http_claims import decode_claims
 from meshtrail.collect.opening import Claims
 from meshtrail.collect.otlp_cut import OtlpExport
-from meshtrail.collect.record_cut import cut_lines, cut_records
+from meshtrail.collect.record_cut import cut_lines, cut_records, keep_whole
 from meshtrail.errors import InputError
 from meshtrail.model.record_formats import GIT_LOG, LISTED_FORMATS, OTLP_JSON, RECORD_FORMATS
 from meshtrail.sources.otlp_frame import Signal
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from meshtrail.collect.pieces import Piece
+    from meshtrail.model.entry import PayloadFormat
 
 ELEMENTS_COUNT_MAX: Final = 1 << 20
 
@@ -62,7 +63,7 @@ def read_file(name: str, file: BinaryIO, *, path: str, claims: bytes) -> Iterato
         InputError: it is not of this format, or does not read back; what came before stays.
     """
     if name == OTLP_JSON:
-        yield from _read_exports(file, path)
+        yield from _read_exports(file, path, claims)
         return
     kind = StreamKind(name, "", FILE_CLAIMS)
     for pieces in _read_pieces(name, file, path):
@@ -81,24 +82,50 @@ def _read_pieces(name: str, file: BinaryIO, path: str) -> Iterator[list[Piece]]:
             if is_lines:
                 yield cut_lines(body, payload_format)
             else:
-                pieces = cut_elements(
-                    body,
-                    payload_format,
-                    elements_count_max=ELEMENTS_COUNT_MAX,
-                )
-                yield from _in_chunks(pieces)
+                yield from _in_chunks(_cut_document(body, payload_format))
 
 
-def _read_exports(file: BinaryIO, path: str) -> Iterator[FileChunk]:
-    """Exports of OTLP, one to a line or one to the file."""
+def _cut_document(body: bytes, payload_format: PayloadFormat) -> list[Piece]:
+    try:
+        return cut_elements(body, payload_format, elements_count_max=ELEMENTS_COUNT_MAX)
+    except InputError:
+        # The first line of a file that was rotated may be the end of one.
+        if holds_lines(body.partition(b"\n")[2]):
+            return cut_lines(body, payload_format)
+        raise
+
+
+def _read_exports(file: BinaryIO, path: str, claims: bytes) -> Iterator[FileChunk]:
+    """Exports of OTLP, one to a line or one to the file; a line that is none is kept as it is."""
     for data, is_lines in _read_json(file, path):
-        for body in data.split(b"\n") if is_lines else [data]:
+        if not is_lines:
+            yield _cut_export(data, path)
+            continue
+        # Many lines are journaled together: each alone would wait for the disk.
+        parts: dict[StreamKind, list[CutPart]] = {}
+        for body in data.split(b"\n"):
             if body.strip():
-                export = OtlpExport(body=body, signal=_signal_of(body, path), is_json=True)
-                cut = export.cut()
-                if cut.refusal is not None:
-                    raise InputError(f"{path}: {cut.refusal.message}", path=path) from cut.refusal
-                yield FileChunk(export.kind, cut.parts)
+                try:
+                    chunk = _cut_export(body, path)
+                except InputError:
+                    kind = StreamKind(OTLP_JSON, "", FILE_CLAIMS)
+                    chunk = FileChunk(kind, [CutPart(claims, [keep_whole(body)])])
+                parts.setdefault(chunk.kind, []).extend(chunk.parts)
+        for kind, cut in parts.items():
+            yield FileChunk(kind, cut)
+
+
+def _cut_export(body: bytes, path: str) -> FileChunk:
+    """One export.
+
+    Raises:
+        InputError: it is none.
+    """
+    export = OtlpExport(body=body, signal=_signal_of(body, path), is_json=True)
+    cut = export.cut()
+    if cut.refusal is not None:
+        raise InputError(f"{path}: {cut.refusal.message}", path=path) from cut.refusal
+    return FileChunk(export.kind, cut.parts)
 
 
 def _read_json(file: BinaryIO, path: str) -> Iterator[tuple[bytes, bool]]:

@@ -33,7 +33,10 @@ COMMIT_COLUMNS: Final = (
 )
 
 DELIVERED_WITHIN_NS: Final = 300_000_000_000
-"""A delivery tool tells what it brought in once it has; so late may the word come at most."""
+"""So far from a change may the moment be at which a delivery tool says that it was done with it."""
+
+_SERVICE_ACCOUNT: Final = "system:serviceaccount:"
+"""How the names of those begin that a delivery tool can be."""
 
 _TOOLS: Final = {
     "argocd.argoproj.io/tracking-id": "Argo CD",
@@ -69,6 +72,11 @@ class CommitClue:
         """What the commit says that it does."""
         said = _detail(self.commit).get("subject") if self.commit else None
         return said if isinstance(said, str) else None
+
+    @property
+    def is_of_history(self) -> bool:
+        """Whether the commit is told by its repository, whose actor is the author, not a pusher."""
+        return self.commit is not None and self.commit["source"] == "git-log"
 
 
 class CommitFinder:
@@ -106,7 +114,9 @@ class CommitFinder:
         if change.row["commit_id"] is not None:
             row = {**change.row, "repository_url": None}
             yield self._clue(row, "an annotation of the object", Trust.ASSERTED)
-        for key, value in sorted(_delivery(change.row).items()):
+        # What a person changes by hand still bears the mark of the tool that brought it in.
+        is_tool = (change.row["actor"] or "").startswith(_SERVICE_ACCOUNT)
+        for key, value in sorted(_origin(change.row).items()) if is_tool else ():
             tool = _TOOLS.get(key)
             if tool is None:
                 continue
@@ -122,12 +132,9 @@ class CommitFinder:
         rows = [
             row
             for row in self._find(query, DELIVERY_COLUMNS)
-            if row["commit_id"] is not None
-            and (row["time"] or row["received_time"]) <= at_ns + DELIVERED_WITHIN_NS
+            if row["commit_id"] is not None and _distance(row, at_ns) <= DELIVERED_WITHIN_NS
         ]
-        return min(
-            rows, key=lambda row: abs((row["time"] or row["received_time"]) - at_ns), default=None
-        )
+        return min(rows, key=lambda row: _distance(row, at_ns), default=None)
 
     def _clue(self, row: Row, reason: str, trust: Trust) -> CommitClue:
         query = f"kind:{Kind.COMMIT} AND commit_id:{quote(row['commit_id'])}"
@@ -148,9 +155,14 @@ class CommitFinder:
         return find_rows(self._searcher, query, columns, now_ns=self._now_ns)
 
 
-def _delivery(row: Row) -> dict[str, str]:
+def _distance(row: Row, at_ns: int) -> int:
+    """How far an event is from a moment."""
+    return int(abs((row["received_time"] if row["time"] is None else row["time"]) - at_ns))
+
+
+def _origin(row: Row) -> dict[str, str]:
     """By which marks a changed object says that it was brought in."""
-    said = _detail(row).get("delivery")
+    said = _detail(row).get("origin")
     if not isinstance(said, dict):
         return {}
     return {key: value for key, value in said.items() if isinstance(value, str)}

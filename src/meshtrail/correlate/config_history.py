@@ -12,7 +12,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from meshtrail.correlate.log_rows import find_rows
+from meshtrail.correlate.log_rows import find_rows, quote
 from meshtrail.model.event import Kind
 from meshtrail.search.period import Period
 from meshtrail.sources.kubernetes.security_changes import classify_change
@@ -39,6 +39,7 @@ _UNKNOWN: Final[Json] = {}
 """What a state is that the log does not show."""
 _REFUSED_FROM: Final = 400
 _ENDED: Final = "ResponseComplete"
+_NAMES_MAX: Final = 100
 _REMOVING: Final = frozenset({"delete", "deletecollection", "deleted"})
 _CHANGING: Final = frozenset({"create", "update", "patch", "updated", *_REMOVING})
 
@@ -174,10 +175,16 @@ def find_changes(
     """
     of_kind = f"kind:{Kind.CONFIG_CHANGE}"
     wanted = f"{of_kind} AND ({query})" if query else of_kind
-    rows = find_rows(searcher, wanted, ["log_index"], now_ns=now_ns, period=period)
+    found_in = ["log_index", "object_name"]
+    rows = find_rows(searcher, wanted, found_in, now_ns=now_ns, period=period)
     indexes = {row["log_index"] for row in rows}
+    names = {row["object_name"] for row in rows}
+    earlier = of_kind
+    if names and None not in names and len(names) <= _NAMES_MAX:
+        # Of a log of years, only what these objects were before.
+        earlier += f" AND object_name:({' OR '.join(map(quote, sorted(names)))})"
     before = Period(to_ns=period.to_ns)
-    history = ConfigHistory(find_rows(searcher, of_kind, COLUMNS, now_ns=now_ns, period=before))
+    history = ConfigHistory(find_rows(searcher, earlier, COLUMNS, now_ns=now_ns, period=before))
     found = [change for change in history if change.row["log_index"] in indexes]
     return sorted(found, key=lambda change: (change.at_ns, change.row["log_index"]))
 
@@ -191,6 +198,7 @@ def has_effect(row: Row) -> bool:
         # Of the stages of one call, the one that says what came of it.
         and row["audit_stage"] in (None, _ENDED)
         and not row["is_duplicate"]
+        and not _detail(row).get("dry_run")
     )
 
 

@@ -132,8 +132,7 @@ def explain(searcher: Searcher, log_index: int, *, now_ns: UnixNanos) -> Explana
     ends = tuple(one for side in ENDS if (one := _end(event, side, finder)).is_known)
     at_ns = event["received_time"] if event["time"] is None else event["time"]
     at_ns -= (event["time_offset"] or 0) if event["time"] is not None else 0
-    namespace = event["policy_namespace"] or event["dst_namespace"]
-    changes = _read_changes(searcher, event["policy_name"], namespace, now_ns=now_ns)
+    changes = _read_changes(searcher, event, now_ns=now_ns)
     return Explanation(
         event=rows[0],
         at_ns=at_ns,
@@ -153,21 +152,33 @@ def _end(event: Row, side: str, finder: CommitFinder) -> EndFacts:
     return EndFacts(side=side, facts=facts, commits=commits)
 
 
-def _read_changes(
-    searcher: Searcher, policy: str | None, namespace: str | None, *, now_ns: UnixNanos
-) -> ConfigHistory:
-    """The changes of the policy that is named; else of the policies of a namespace."""
-    terms = [f"kind:{Kind.CONFIG_CHANGE}"]
-    if policy is not None:
-        terms.append(f"object_name:{quote(policy)}")
-    elif namespace is None:
+def _read_changes(searcher: Searcher, event: Row, *, now_ns: UnixNanos) -> ConfigHistory:
+    """The changes of the policies that are named; else of those of the callee's namespace."""
+    names = _parts(event["policy_name"])
+    namespaces = _parts(event["policy_namespace"] if names else event["dst_namespace"])
+    if not names and not namespaces:
         return ConfigHistory([])
-    if namespace is not None:
-        terms.append(f"object_namespace:{quote(namespace)}")
+    terms = [f"kind:{Kind.CONFIG_CHANGE}"]
+    for column, wanted in (("object_name", names), ("object_namespace", namespaces)):
+        if wanted:
+            terms.append(f"{column}:({' OR '.join(map(quote, wanted))})")
     rows = find_rows(searcher, " AND ".join(terms), config_history.COLUMNS, now_ns=now_ns)
     policies = [row for row in rows if row["object_kind"] in POLICY_KINDS]
     # A name that nothing known as a policy has is shown, whatever has it.
-    return ConfigHistory(policies if policies or policy is None else rows)
+    rows = policies if policies or not names else rows
+    return ConfigHistory(_of_cluster(rows, event))
+
+
+def _of_cluster(rows: list[Row], event: Row) -> list[Row]:
+    """Those of the event's cluster, where that is known and has any; else all."""
+    clusters = {event["dst_cluster"], event["reporter_cluster"]} - {None}
+    own = [row for row in rows if row["reporter_cluster"] in clusters | {None}]
+    return own if clusters and own else rows
+
+
+def _parts(joined: str | None) -> list[str]:
+    """The texts that a column has joined by commas, as that of several policies."""
+    return [part for part in (joined or "").split(",") if part]
 
 
 def _governing(history: ConfigHistory, at_ns: int, finder: CommitFinder) -> Iterator[Governing]:

@@ -210,6 +210,29 @@ def test_a_file_that_cannot_be_read_is_named_and_what_was_read_stays(
     assert read(owned, tmp_path / "x.log").records_count == 3
 
 
+def test_what_was_read_before_a_file_turned_out_to_be_bad_is_sealed(
+    owned: OwnedData, tmp_path: Path
+) -> None:
+    (tmp_path / "x.log").write_bytes(LINES)
+    one = importer(owned)
+
+    def read_both() -> None:
+        with one:
+            one.read("hubble", tmp_path / "x.log", progress=lambda *_: None)
+            one.read("hubble", tmp_path / "missing", progress=lambda *_: None)
+
+    with pytest.raises(InputError):
+        read_both()
+    assert check(owned) == 5
+
+
+def test_the_same_file_of_another_cluster_is_no_duplicate(owned: OwnedData, tmp_path: Path) -> None:
+    read(owned, tmp_path / "x.log")
+    with Importer(owned, Configuration(), version="1", reporter="node-1", cluster="east") as one:
+        imported = one.read("hubble", tmp_path / "x.log", progress=lambda *_: None)
+    assert imported.repeated_count == 0
+
+
 def test_a_file_is_imported_under_the_names_that_it_is_given(
     owned: OwnedData, tmp_path: Path
 ) -> None:
@@ -238,8 +261,7 @@ def test_exports_of_otlp_have_a_stream_for_each_resource(owned: OwnedData, tmp_p
     (tmp_path / "x.json").write_text("\n".join(map(export, ["web", "cart", "web"])), "utf-8")
     with importer(owned) as one:
         imported = one.read("otlp-json", tmp_path / "x.json", progress=lambda *_: None)
-    # The third line is the first again.
-    assert (imported.records_count, len(imported.streams), imported.repeated_count) == (6, 2, 2)
+    assert (imported.records_count, len(imported.streams), imported.repeated_count) == (6, 2, 0)
     sql = "SELECT kind, count(*) AS n FROM events WHERE kind = 'span' GROUP BY ALL"
     assert ask(owned, sql) == [{"kind": "span", "n": 6}]
     assert check(owned) == 6 + 4

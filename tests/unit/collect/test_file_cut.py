@@ -79,7 +79,7 @@ def test_exports_of_otlp_say_what_they_are_of(*, is_pretty: bool) -> None:
         text = json.dumps(export, indent=1 if is_pretty else None)
         data = text if is_pretty else f"{text}\n\n{text}\n"
         chunks = read("otlp-json", data.encode())
-        assert len(chunks) == (1 if is_pretty else 2)
+        assert (len(chunks), len(chunks[0].pieces)) == (1, 1 if is_pretty else 2)
         assert {piece.payload_format for one in chunks for piece in one.pieces} == {payload_format}
 
 
@@ -101,3 +101,16 @@ def test_what_is_not_of_the_format_is_refused(name: str, data: bytes, reason: st
 @pytest.mark.parametrize("name", ["otlp-json", "inventory", "ztunnel", "kubernetes-audit"])
 def test_an_empty_file_has_no_records(name: str) -> None:
     assert payloads(read(name, b"\n \n" if name != "ztunnel" else b"\n\n")) == []
+
+
+def test_a_line_that_is_no_export_is_kept_as_it_is() -> None:
+    span = json.dumps(SPAN).encode()
+    chunks = read("otlp-json", span + b"\n{}\n" + span[:-9])
+    told = [(piece.payload_format, piece.data) for one in chunks for piece in one.pieces]
+    assert told[1:] == [(PayloadFormat.BODY_FRAME, b"{}"), (PayloadFormat.BODY_FRAME, span[:-9])]
+    assert told[0][0] == PayloadFormat.OTLP_SPAN_JSON
+
+
+def test_lines_are_lines_although_the_first_was_cut_off() -> None:
+    lines = [b'"b":1}', b'{"a":1}', b'{"b":2}']
+    assert payloads(read("kubernetes-audit", b"\n".join(lines))) == lines

@@ -45,6 +45,7 @@ def test_a_change_to_what_stood_there_already_has_no_effect() -> None:
         {"http_response_status_code": 403},
         {"audit_stage": "RequestReceived"},
         {"is_duplicate": True},
+        {"detail": '{"dry_run":true}'},
         {"operation": "get"},
         {"operation": None},
     ],

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SECOND = 1_000_000_000
 DIGEST, COMMIT = "sha256:" + "ab" * 32, "c0" * 20
 POLICY_COMMIT = "d1" * 20
+TOOL = "system:serviceaccount:argocd:controller"
 DENIED = {
     "kind": "request",
     "time": FIRST_NS + 60 * SECOND,
@@ -176,10 +177,10 @@ def test_a_change_that_a_tool_brought_in_leads_to_what_the_tool_was_at(
     log.add_segment(
         [
             DENIED,
-            policy(10, "create", [], said={"delivery": mark}),
+            policy(10, "create", [], said={"origin": mark}, actor=TOOL),
             {**delivered, **at, "commit_id": POLICY_COMMIT},
             {**delivered, "time": FIRST_NS - 500 * SECOND, "commit_id": COMMIT},
-            # Told long after: another one.
+            # Told long before or after: another one.
             {**delivered, "time": FIRST_NS + 400 * SECOND, "commit_id": "ee" * 20},
             {**delivered, **at, "commit_id": None},
         ]
@@ -204,3 +205,42 @@ def test_an_entry_that_is_not_there_is_named(log: SmallLog) -> None:
     log.add_segment([DENIED])
     with pytest.raises(NotFoundError, match="no sealed entry 7"):
         explained(log, 7)
+
+
+def test_what_a_person_changed_by_hand_is_not_the_tools_whatever_it_is_marked_with(
+    log: SmallLog,
+) -> None:
+    mark = {"origin": {"argocd.argoproj.io/tracking-id": "policies:x"}}
+    told = {"kind": "deployment", "object_name": "policies", "commit_id": COMMIT}
+    log.add_segment([DENIED, policy(10, "update", [], said=mark), {**told, "time": FIRST_NS}])
+    [governing] = explained(log).governing
+    assert governing.commits == ()
+
+
+def test_a_policy_without_a_namespace_is_found_and_several_are_each(log: SmallLog) -> None:
+    wide = {**policy(10, "create"), "object_namespace": None, "object_name": "wide"}
+    log.add_segment(
+        [
+            {**DENIED, "policy_name": "wide,deny-admin", "policy_namespace": None},
+            wide,
+            policy(11, "create"),
+            {**policy(12, "create"), "object_name": "other"},
+        ]
+    )
+    names = [one.key.name for one in explained(log).governing]
+    assert names == ["wide", "deny-admin"]
+
+
+def test_policies_of_another_cluster_govern_nothing_where_the_events_is_known(
+    log: SmallLog,
+) -> None:
+    log.add_segment(
+        [
+            {**DENIED, "dst_cluster": "east"},
+            policy(10, "create", reporter_cluster="east"),
+            policy(11, "create", reporter_cluster="west"),
+            {**DENIED, "dst_cluster": "north"},
+        ]
+    )
+    assert [one.key.cluster for one in explained(log).governing] == ["east"]
+    assert [one.key.cluster for one in explained(log, 3).governing] == ["east", "west"]
