@@ -18,6 +18,7 @@ from meshtrail.api.known_labels import (
 )
 from meshtrail.collect import sender_refusals
 from meshtrail.collect.exports import TURNED_AWAY_EVENT
+from meshtrail.collect.tail import file_watch, tail
 from meshtrail.correlate.statements import Cause
 from meshtrail.journal.group_commit import DISK_FULL, JOURNAL_FULL
 
@@ -25,7 +26,11 @@ SOURCE = Path(meshtrail.__file__).parent
 DOCUMENT = SOURCE.parents[1] / "docs" / "completeness.md"
 CAUSE = re.compile(r"^\| `(\w+)`(?: \(`?([\w:]+)`?\))? \|", re.MULTILINE)
 LAST_WORD = "process_failed"
-CALLED_BY_NAME = {sender_refusals.EVENT, TURNED_AWAY_EVENT, JOURNAL_FULL, DISK_FULL}
+CALLED_BY_NAME = {
+    *(sender_refusals.EVENT, TURNED_AWAY_EVENT, JOURNAL_FULL, DISK_FULL),
+    *(tail.FAILED_EVENT, tail.LOST_EVENT),
+    *(file_watch.REFUSED_EVENT, file_watch.MISSING_EVENT, file_watch.OVERFLOW_EVENT),
+}
 
 
 def alarms_in_source() -> set[str]:

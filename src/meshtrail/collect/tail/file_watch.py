@@ -197,10 +197,16 @@ class FileWatch:
         except OSError as error:
             self.refuse(found.path, error)
             return None
-        is_file = stat.S_ISREG(os.fstat(fd).st_mode)
-        file = TailedFile(
-            fd, tail=tail, path=path, target=target, line_bytes_max=self._line_bytes_max
-        )
+        try:
+            is_file = stat.S_ISREG(os.fstat(fd).st_mode)
+            file = TailedFile(
+                fd, tail=tail, path=path, target=target, line_bytes_max=self._line_bytes_max
+            )
+        except OSError as error:
+            # A file server may have lost it since it was opened.
+            os.close(fd)
+            self.refuse(found.path, error)
+            return None
         # Another one may have taken its name since: it is found at the next look.
         if not is_file or file.identity != found.identity:
             file.close()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from meshtrail.collect.tail import tailed_file
+from meshtrail.collect.tail import file_watch, tailed_file
 from meshtrail.collect.tail.file_watch import AWAY_NS
 from meshtrail.model.entry import EntryType
 from tests.collect_rig import check_streams
@@ -430,3 +430,18 @@ def test_what_no_tail_names_any_more_is_kept_for_when_one_does(scene: Scene) -> 
     scene.turn()
     assert scene.lines() == [b"one", b"two"]
     assert scene.gaps() == []
+
+
+def test_a_file_that_is_lost_as_soon_as_it_is_open_ends_nothing(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose(*_: object, **__: object) -> None:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    scene.append(b"one\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(file_watch, "TailedFile", lose)
+        scene.turn()
+    assert scene.alarms() == [(file_watch.REFUSED_EVENT, str(scene.path))]
+    scene.turn()
+    assert scene.lines() == [b"one"]
