@@ -134,7 +134,7 @@ def lines(draw: st.DrawFn) -> bytes:
     return before + json.dumps(whole).encode() + draw(st.sampled_from([b"", b"\r"]))
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.lists(lines(), min_size=1, max_size=4))
 def test_both_mappers_agree_on_any_line(drawn: list[bytes]) -> None:
     assert len(events(drawn)) == len(drawn)

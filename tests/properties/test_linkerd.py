@@ -65,7 +65,7 @@ def lines(draw: st.DrawFn) -> bytes:
 
 
 @given(st.lists(lines() | st.binary(max_size=40), max_size=6))
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_both_mappers_agree_on_any_line(records: list[bytes]) -> None:
     for row in derive_both(*(entry(record, PayloadFormat.LINKERD) for record in records)):
         if row["kind"] == "undecoded":
