@@ -135,3 +135,22 @@ class TailRig:
         self.steps.append(step)
         now_ns = self.clock.wall_ns()
         self.waiting.append(self.streams.frames(step, looked_ns=now_ns, received_ns=now_ns))
+
+
+class OneFileRig(TailRig):
+    """A tail of ``a.log``."""
+
+    def __init__(self, folder: Path, **options: int) -> None:
+        self.path = folder / "logs" / "a.log"
+        self.path.parent.mkdir()
+        super().__init__(folder, tail_of(self.path), **options)
+
+    def append(self, data: bytes, path: Path | None = None) -> None:
+        with (path or self.path).open("ab") as file:
+            file.write(data)
+
+    def beside(self, name: str) -> Path:
+        return self.path.with_name(name)
+
+    def alarms(self) -> list[tuple[str, str]]:
+        return sorted((problem.event, problem.path) for problem in self.watch.problems)

@@ -26,11 +26,13 @@ _TRY_SECONDS: Final = 5.0
 """How often to see whether the sealer that was there still is."""
 
 
-class _Silent:
-    """Where the diagnostics of an import's own sealer go: it tells what came of it itself."""
+class Silence:
+    """Where the diagnostics of an import go: it tells what came of it itself."""
 
     def info(self, event: str, **facts: object) -> None:
         """Leave it."""
+
+    error = warning = info
 
 
 class ImportSealing:
@@ -103,7 +105,7 @@ class ImportSealing:
                     self._owned.signer,
                     self._options,
                     clock=SystemClock(),
-                    diag=_Silent(),
+                    diag=Silence(),
                     deriver=stack.enter_context(DeriverProcess()),
                 )
             except WriterHeldError:

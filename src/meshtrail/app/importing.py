@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from meshtrail.app.clock import SystemClock
-from meshtrail.app.import_sealing import ImportSealing
+from meshtrail.app.import_sealing import ImportSealing, Silence
 from meshtrail.collect.clock import CollectorClock
 from meshtrail.collect.file_chunks import open_records
 from meshtrail.collect.file_cut import FileChunk, read_file
@@ -75,15 +75,6 @@ class ImportedFile:
     bytes_count: int = 0
 
 
-class _Silent:
-    """Where diagnostics go: an import tells what came of it itself."""
-
-    def warning(self, event: str, **facts: object) -> None:
-        """Leave it."""
-
-    error = info = warning
-
-
 class Importer:
     """One import. A context manager: what was journaled is sealed when it ends in order.
 
@@ -127,7 +118,7 @@ class Importer:
             self._streams = OpenStreams(
                 streams_max=STREAMS_MAX,
                 connection_streams_max=STREAMS_MAX,
-                tally=Tally(_Silent()),
+                tally=Tally(Silence()),
             )
             self._stack = stack.pop_all()
 

@@ -13,8 +13,8 @@ import msgspec
 from meshtrail.errors import InputError
 from meshtrail.sources.json_columns import NOT_AN_OBJECT, NOT_JSON, NOT_UTF8
 from meshtrail.sources.json_text import NESTING_MAX, count_tokens
-from meshtrail.sources.rfc3339 import parse_rfc3339
 from meshtrail.sources.surrogates import mend_surrogates
+from meshtrail.sources.timestamps import parse_any_time
 from meshtrail.units import INT64_MAX
 
 VALUES_COUNT_MAX: Final = 1_000_000
@@ -99,7 +99,7 @@ class Members:
         value = self.text(*path)
         if value is None or value == _GO_ZERO:
             return None
-        moment_ns = parse_rfc3339(value)
+        moment_ns = parse_any_time(value)
         if moment_ns is None:
             self.note(*path, what="is no moment")
         return moment_ns

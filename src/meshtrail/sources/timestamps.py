@@ -1,4 +1,8 @@
-"""Times as texts of RFC 3339, with up to nine digits of a second, in nanoseconds."""
+"""Times as texts of RFC 3339, in nanoseconds: as machines write them, and as people and tools do.
+
+Lines are read by the narrow form, in columns. Objects, bodies and files that people write may have
+any spelling that RFC 3339 and ISO 8601 allow, and are read one by one.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from meshtrail.sources.columns import without
+from meshtrail.units import INT64_MAX
 
 TIME: Final = (
     r"(?:19[7-9][0-9]|2[01][0-9]{2}|22[0-5][0-9])-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
@@ -19,6 +24,10 @@ TIME: Final = (
 """As a regular expression: of the years 1970 to 2259, which 64 bits of nanoseconds hold."""
 
 _TIME: Final = re.compile(TIME, re.ASCII)
+_ANY_TIME: Final = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})"
+    r"(?:\.([0-9]{1,9})[0-9]{0,9})?([Zz]|[+-][0-9]{2}:?[0-9]{2})"
+)
 _FRACTION: Final = re.compile(r"\.([0-9]{1,9})")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_SECONDS: Final = 86_400
@@ -55,11 +64,28 @@ def parse_time(text: str | None) -> int | None:
     if text is None or not _TIME.fullmatch(text):
         return None
     fraction = _FRACTION.search(text)
-    digits = fraction[1] if fraction else ""
-    try:
-        whole = datetime.fromisoformat(_FRACTION.sub("", text)) - _EPOCH
-    except ValueError:
+    return _nanoseconds(_FRACTION.sub("", text), fraction[1] if fraction else "")
+
+
+def parse_any_time(text: str) -> int | None:
+    """A time in any spelling, in nanoseconds since 1970; None where it is none of 64 bits.
+
+    A blank may stand for the ``T``, letters may be small, a zone may lack its colon; what is finer
+    than a nanosecond is cut off. A leap second is none.
+    """
+    match = _ANY_TIME.fullmatch(text)
+    if match is None:
         return None
-    seconds = whole.days * _DAY_SECONDS + whole.seconds
-    moment = seconds * _NANOS + int(digits.ljust(_NANO_DIGITS, "0"))
-    return moment if moment >= 0 else None
+    date, time, fraction, zone = match.groups()
+    return _nanoseconds(f"{date}T{time}{zone.upper()}", fraction or "")
+
+
+def _nanoseconds(whole: str, digits: str) -> int | None:
+    """A time to the second, and the digits of the rest of one."""
+    try:
+        since = datetime.fromisoformat(whole) - _EPOCH
+    except (ValueError, OverflowError):
+        return None
+    seconds = since.days * _DAY_SECONDS + since.seconds
+    moment_ns = seconds * _NANOS + int(digits.ljust(_NANO_DIGITS, "0"))
+    return moment_ns if 0 <= moment_ns <= INT64_MAX else None

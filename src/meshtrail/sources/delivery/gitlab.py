@@ -15,7 +15,7 @@ from meshtrail.sources.delivery.repositories import read_ref, read_repository
 from meshtrail.sources.digests import read_commit
 from meshtrail.sources.json_members import Members, compact_json, read_object
 from meshtrail.sources.record_rows import RecordRow
-from meshtrail.sources.rfc3339 import parse_rfc3339
+from meshtrail.sources.timestamps import parse_any_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,7 +108,7 @@ def _moment(said: Members, *path: str) -> int | None:
     if text is None:
         return None
     # What says where it holds stands beside it in RFC 3339, and not behind a space.
-    moment_ns = parse_rfc3339(_ZONE.sub(lambda zone: zone[1] or "Z", text))
+    moment_ns = parse_any_time(_ZONE.sub(lambda zone: zone[1] or "Z", text))
     if moment_ns is None:
         said.note(*path, what="is no moment")
     return moment_ns

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from meshtrail.model.event import Kind
 from meshtrail.sources.digests import find_digest, read_address
 from meshtrail.sources.record_rows import RecordRow
-from meshtrail.sources.rfc3339 import parse_rfc3339
+from meshtrail.sources.timestamps import parse_any_time
 from meshtrail.units import INT64_MAX
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _moment(said: Members, name: str) -> int | None:
         return None
     if _NANOSECONDS.fullmatch(text) and int(text) <= INT64_MAX:
         return int(text)
-    moment_ns = parse_rfc3339(f"{text}T00:00:00Z" if _DATE.fullmatch(text) else text)
+    moment_ns = parse_any_time(f"{text}T00:00:00Z" if _DATE.fullmatch(text) else text)
     if moment_ns is None:
         said.note(name, what="is no moment")
     return moment_ns

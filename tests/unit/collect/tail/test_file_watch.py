@@ -1,16 +1,14 @@
 from __future__ import annotations
 
-import errno
 import os
 from typing import TYPE_CHECKING
 
 import pytest
 
-from meshtrail.collect.tail import file_watch, tailed_file
 from meshtrail.collect.tail.file_watch import AWAY_NS
 from meshtrail.model.entry import EntryType
 from tests.collect_rig import check_streams
-from tests.tail_rig import SECOND_NS, TailRig, tail_of
+from tests.tail_rig import SECOND_NS, OneFileRig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,33 +17,14 @@ if TYPE_CHECKING:
 AWAY_SECONDS = AWAY_NS // SECOND_NS
 
 
-class Scene(TailRig):
-    """A tail of ``a.log``."""
-
-    def __init__(self, folder: Path, **options: int) -> None:
-        self.path = folder / "logs" / "a.log"
-        self.path.parent.mkdir()
-        super().__init__(folder, tail_of(self.path), **options)
-
-    def append(self, data: bytes, path: Path | None = None) -> None:
-        with (path or self.path).open("ab") as file:
-            file.write(data)
-
-    def beside(self, name: str) -> Path:
-        return self.path.with_name(name)
-
-    def alarms(self) -> list[tuple[str, str]]:
-        return sorted((problem.event, problem.path) for problem in self.watch.problems)
-
-
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    made = Scene(tmp_path)
+def scene(tmp_path: Path) -> Iterator[OneFileRig]:
+    made = OneFileRig(tmp_path)
     yield made
     made.close()
 
 
-def test_a_file_that_appears_is_read_from_its_beginning(scene: Scene) -> None:
+def test_a_file_that_appears_is_read_from_its_beginning(scene: OneFileRig) -> None:
     scene.turn()
     assert scene.lines() == []
     scene.append(b"one\ntwo\nthr")
@@ -56,7 +35,7 @@ def test_a_file_that_appears_is_read_from_its_beginning(scene: Scene) -> None:
     assert scene.gaps() == []
 
 
-def test_a_renamed_file_is_read_to_its_end_before_it_is_closed(scene: Scene) -> None:
+def test_a_renamed_file_is_read_to_its_end_before_it_is_closed(scene: OneFileRig) -> None:
     scene.append(b"one\n")
     scene.turn()
     scene.append(b"two\n")
@@ -77,7 +56,7 @@ def test_a_renamed_file_is_read_to_its_end_before_it_is_closed(scene: Scene) -> 
     assert scene.gaps() == []
 
 
-def test_the_last_line_of_a_rotated_file_needs_no_line_feed(scene: Scene) -> None:
+def test_the_last_line_of_a_rotated_file_needs_no_line_feed(scene: OneFileRig) -> None:
     scene.append(b"one\ntw")
     scene.turn()
     scene.path.rename(scene.beside("a.log.1"))
@@ -90,7 +69,7 @@ def test_the_last_line_of_a_rotated_file_needs_no_line_feed(scene: Scene) -> Non
     assert scene.lines() == [b"one", b"two"]
 
 
-def test_a_file_that_was_removed_is_read_to_its_end_by_its_handle(scene: Scene) -> None:
+def test_a_file_that_was_removed_is_read_to_its_end_by_its_handle(scene: OneFileRig) -> None:
     scene.append(b"one\n")
     scene.turn()
     scene.append(b"two\n")
@@ -101,7 +80,9 @@ def test_a_file_that_was_removed_is_read_to_its_end_by_its_handle(scene: Scene) 
     assert (scene.watch.open_files, scene.positions(), scene.gaps()) == ((), (), [])
 
 
-def test_a_rotated_file_is_remembered_while_it_is_there_and_then_forgotten(scene: Scene) -> None:
+def test_a_rotated_file_is_remembered_while_it_is_there_and_then_forgotten(
+    scene: OneFileRig,
+) -> None:
     scene.append(b"one\n")
     scene.turn()
     scene.path.rename(scene.beside("a.log.1"))
@@ -120,7 +101,7 @@ def test_a_rotated_file_is_remembered_while_it_is_there_and_then_forgotten(scene
     assert scene.gaps() == []
 
 
-def test_a_file_that_is_written_to_after_its_end_is_read_on(scene: Scene) -> None:
+def test_a_file_that_is_written_to_after_its_end_is_read_on(scene: OneFileRig) -> None:
     scene.append(b"one\n")
     scene.turn()
     scene.path.rename(scene.beside("a.log.1"))
@@ -131,7 +112,7 @@ def test_a_file_that_is_written_to_after_its_end_is_read_on(scene: Scene) -> Non
     assert scene.lines() == [b"one", b"late"]
 
 
-def test_lines_from_before_a_rotation_while_nobody_looked_are_read(scene: Scene) -> None:
+def test_lines_from_before_a_rotation_while_nobody_looked_are_read(scene: OneFileRig) -> None:
     scene.append(b"one\n")
     scene.turn()
     scene.watch.close()
@@ -147,7 +128,7 @@ def test_lines_from_before_a_rotation_while_nobody_looked_are_read(scene: Scene)
     check_streams(scene.entries())
 
 
-def test_a_rotated_file_that_was_read_ends_in_spite_of_many_restarts(scene: Scene) -> None:
+def test_a_rotated_file_that_was_read_ends_in_spite_of_many_restarts(scene: OneFileRig) -> None:
     scene.append(b"one\n")
     scene.turn()
     scene.path.rename(scene.beside("a.log.1"))
@@ -162,7 +143,7 @@ def test_a_rotated_file_that_was_read_ends_in_spite_of_many_restarts(scene: Scen
     assert (scene.lines(), scene.gaps()) == ([b"one", b"two"], [])
 
 
-def test_what_lay_beside_a_path_before_it_was_first_seen_is_not_read(scene: Scene) -> None:
+def test_what_lay_beside_a_path_before_it_was_first_seen_is_not_read(scene: OneFileRig) -> None:
     scene.append(b"older\n", scene.beside("a.log.1"))
     scene.append(b"other\n", scene.beside("b.log.1"))
     scene.append(b"one\n")
@@ -176,7 +157,7 @@ def test_what_lay_beside_a_path_before_it_was_first_seen_is_not_read(scene: Scen
     assert scene.lines() == [b"one", b"two"]
 
 
-def test_files_between_two_looks_are_found_beside_the_path(scene: Scene) -> None:
+def test_files_between_two_looks_are_found_beside_the_path(scene: OneFileRig) -> None:
     scene.append(b"one\n")
     scene.turn()
     for number in range(3):
@@ -186,7 +167,7 @@ def test_files_between_two_looks_are_found_beside_the_path(scene: Scene) -> None
     assert sorted(scene.lines()) == [b"0", b"1", b"2", b"one"]
 
 
-def test_the_copy_that_is_made_before_truncating_is_not_read(scene: Scene) -> None:
+def test_the_copy_that_is_made_before_truncating_is_not_read(scene: OneFileRig) -> None:
     line = b"x" * 70 + b"\n"
     scene.append(line)
     scene.turn()
@@ -203,7 +184,7 @@ def test_the_copy_that_is_made_before_truncating_is_not_read(scene: Scene) -> No
     assert scene.gaps() == ["truncated"]
 
 
-def test_a_file_that_was_truncated_while_nobody_looked_has_a_gap(scene: Scene) -> None:
+def test_a_file_that_was_truncated_while_nobody_looked_has_a_gap(scene: OneFileRig) -> None:
     scene.append(b"one\n")
     scene.turn()
     scene.clock.advance(SECOND_NS)
@@ -216,7 +197,9 @@ def test_a_file_that_was_truncated_while_nobody_looked_has_a_gap(scene: Scene) -
     assert gap["until_ns"] - gap["from_ns"] >= SECOND_NS
 
 
-def test_a_file_that_is_gone_after_a_restart_is_waited_for_and_then_a_gap(scene: Scene) -> None:
+def test_a_file_that_is_gone_after_a_restart_is_waited_for_and_then_a_gap(
+    scene: OneFileRig,
+) -> None:
     scene.append(b"one\n")
     scene.turn()
     away = scene.path.parent.rename(scene.path.parent.with_name("unmounted"))
@@ -234,7 +217,7 @@ def test_a_file_that_is_gone_after_a_restart_is_waited_for_and_then_a_gap(scene:
     assert scene.positions() == ()
 
 
-def test_another_file_with_the_inode_of_one_that_ended_is_read(scene: Scene) -> None:
+def test_another_file_with_the_inode_of_one_that_ended_is_read(scene: OneFileRig) -> None:
     scene.append(b"one\n")
     scene.turn()
     scene.path.rename(scene.beside("a.log.1"))
@@ -249,7 +232,7 @@ def test_another_file_with_the_inode_of_one_that_ended_is_read(scene: Scene) -> 
 
 
 def test_a_disk_with_another_number_changes_nothing(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+    scene: OneFileRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scene.append(b"one\n")
     scene.turn()
@@ -269,179 +252,3 @@ def test_a_disk_with_another_number_changes_nothing(
     scene.commit()
     assert scene.lines() == [b"one", b"two"]
     assert len(scene.positions()) == 1
-
-
-def test_files_are_read_in_turn(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tailed_file, "FRAME_BYTES_MAX", 10)
-    scene.tails = (tail_of(scene.path.with_name("*.log")),)
-    scene.crash()
-    scene.append(b"aaaaaaaa\n" * 3)
-    scene.append(b"bbbbbbbb\n" * 3, scene.beside("b.log"))
-    scene.turn()
-    assert scene.lines() == [b"aaaaaaaa", b"bbbbbbbb"] * 3
-
-
-def test_a_file_of_two_tails_is_read_once_as_the_first_says(scene: Scene) -> None:
-    scene.beside("link.log").symlink_to(scene.path)
-    scene.tails = (
-        tail_of(scene.beside("link.log"), format="ztunnel"),
-        tail_of(scene.path.with_name("*.log")),
-    )
-    scene.crash()
-    scene.append(b"one\n")
-    scene.turn()
-    (opened,) = [e.json for e in scene.entries() if e.entry_type is EntryType.STREAM_OPENED]
-    assert (opened["service"], opened["claimed"]["log_name"]) == (
-        "ztunnel", str(scene.beside("link.log")),
-    )  # fmt: skip
-    assert opened["detail"].endswith(f", which is {scene.path}")
-    assert scene.lines() == [b"one"]
-
-
-def test_the_target_of_a_link_is_followed_through_its_rotation(scene: Scene) -> None:
-    # As Kubernetes has it: the link stays, its target is renamed and made anew.
-    link = scene.path.parent.parent / "pod.log"
-    link.symlink_to(scene.path)
-    scene.tails = (tail_of(link),)
-    scene.crash()
-    scene.append(b"one\n")
-    scene.turn()
-    scene.append(b"two\n")
-    scene.path.rename(scene.beside("a.log.20261122-010203"))
-    scene.append(b"three\n")
-    scene.crash()
-    scene.turn()
-    assert sorted(scene.lines()) == [b"one", b"three", b"two"]
-    assert scene.gaps() == []
-
-
-def test_more_files_than_may_be_open_wait_with_an_alarm(tmp_path: Path) -> None:
-    scene = Scene(tmp_path, files_max=2)
-    scene.tails = (tail_of(scene.path.with_name("*.log")),)
-    scene.crash()
-    for name in "abc":
-        scene.append(name.encode() + b"\n", scene.beside(f"{name}.log"))
-    scene.turn()
-    assert scene.alarms() == [("tail_files_overflowed", str(scene.beside("c.log")))]
-    assert sorted(scene.lines()) == [b"a", b"b"]
-    scene.beside("a.log").unlink()
-    scene.turn()
-    scene.turn(AWAY_SECONDS)
-    scene.turn()
-    assert sorted(scene.lines()) == [b"a", b"b", b"c"]
-    assert scene.alarms() == []
-    scene.close()
-
-
-def test_files_that_cannot_be_remembered_stay_open_until_others_are_gone(tmp_path: Path) -> None:
-    scene = Scene(tmp_path, files_max=3)
-    wanted = []
-    for number in range(14):
-        scene.append(b"%d\n" % number)
-        wanted.append(b"%d" % number)
-        scene.turn()
-        scene.path.rename(scene.beside(f"a.log.{number}"))
-        scene.turn(AWAY_SECONDS + 1)
-        scene.turn(AWAY_SECONDS + 1)
-    scene.append(b"last\n")
-    scene.turn()
-    assert scene.alarms() == [("tail_files_overflowed", str(scene.path))]
-    assert len(scene.positions()) == 4 * 3 + 3
-    scene.crash()
-    scene.turn()
-    for number in range(9):
-        scene.beside(f"a.log.{number}").unlink()
-    for _ in range(12):
-        scene.turn(11)
-    assert scene.lines() == [*wanted, b"last"]
-    assert (scene.gaps(), scene.alarms()) == ([], [])
-    scene.close()
-
-
-def test_a_file_that_may_not_be_opened_is_an_alarm_and_tried_again(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    scene.append(b"one\n")
-    real = os.open
-
-    def refuse(path: str, flags: int) -> int:
-        if path == str(scene.path):
-            raise PermissionError(errno.EACCES, "Permission denied", path)
-        return real(path, flags)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "open", refuse)
-        scene.take_all()
-        assert scene.alarms() == [("tail_file_refused", str(scene.path))]
-    scene.turn()
-    assert scene.alarms() == []
-    assert scene.lines() == [b"one"]
-
-
-def test_a_file_that_cannot_be_read_is_an_alarm_and_tried_again(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    scene.append(b"one\n")
-    scene.look()
-
-    def refuse(*_: object) -> bytes:
-        raise OSError(errno.EIO, "Input/output error")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "pread", refuse)
-        assert not scene.read_one()
-        assert scene.alarms() == [("tail_file_refused", str(scene.path))]
-    scene.turn()
-    assert scene.lines() == [b"one"]
-
-
-def test_a_path_is_missing_only_after_a_while(scene: Scene) -> None:
-    scene.turn()
-    scene.turn(4)
-    assert scene.alarms() == []
-    scene.turn(2)
-    assert scene.alarms() == [("tail_file_missing", str(scene.path))]
-    scene.append(b"one\n")
-    scene.turn()
-    assert scene.alarms() == []
-
-
-def test_positions_are_as_many_as_files_and_those_beside_them(scene: Scene) -> None:
-    for number in range(40):
-        scene.append(b"%d\n" % number)
-        scene.turn(1)
-        scene.path.rename(scene.beside(f"a.log.{number}"))
-        (scene.beside(f"a.log.{number - 3}")).unlink(missing_ok=True)
-    for _ in range(20):
-        scene.turn(11)
-    assert len(scene.positions()) == 3
-    assert scene.lines() == [b"%d" % number for number in range(40)]
-
-
-def test_what_no_tail_names_any_more_is_kept_for_when_one_does(scene: Scene) -> None:
-    scene.append(b"one\n")
-    scene.turn()
-    tails, scene.tails = scene.tails, (tail_of(scene.beside("b.log")),)
-    scene.crash()
-    scene.turn()
-    scene.append(b"two\n")
-    scene.tails = tails
-    scene.crash()
-    scene.turn()
-    assert scene.lines() == [b"one", b"two"]
-    assert scene.gaps() == []
-
-
-def test_a_file_that_is_lost_as_soon_as_it_is_open_ends_nothing(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def lose(*_: object, **__: object) -> None:
-        raise OSError(errno.ESTALE, "Stale file handle")
-
-    scene.append(b"one\n")
-    with monkeypatch.context() as patch:
-        patch.setattr(file_watch, "TailedFile", lose)
-        scene.turn()
-    assert scene.alarms() == [(file_watch.REFUSED_EVENT, str(scene.path))]
-    scene.turn()
-    assert scene.lines() == [b"one"]
